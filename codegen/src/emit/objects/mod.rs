@@ -1,0 +1,249 @@
+//! The methods of the objects that users hold: one for each procedure that `api.toml` makes a method.
+
+mod arguments;
+mod results;
+mod values;
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use self::{arguments::Arguments, results::Results};
+use super::{
+    Tables,
+    model::{ItemKind, Member, Model, Module, Procedure},
+};
+use crate::{
+    api::{Api, Becomes, Entry},
+    error::Error,
+    names,
+    overrides::objects as overrides,
+};
+
+/// Writes the objects' methods and what these return.
+pub(crate) struct Objects<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) tables: &'a Tables,
+    pub(crate) api: &'a Api,
+}
+
+/// Where the method of a procedure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It is written here.
+    Generated,
+    /// It is in `src/objects`.
+    ByHand,
+    /// It comes with something that is not there yet.
+    Later(&'static str),
+}
+
+/// Tells where the method of a procedure is.
+pub(crate) fn status(procedure: &Procedure) -> Status {
+    let has = |key| procedure.annotated(key).next().is_some();
+    if has("readstream") || has("writestream") || overrides::passes_descriptors(&procedure.wire) {
+        Status::Later("data streams")
+    } else if overrides::is_by_hand(&procedure.wire) {
+        Status::ByHand
+    } else {
+        Status::Generated
+    }
+}
+
+/// A procedure that becomes a method.
+pub(super) struct Method<'a> {
+    pub(super) module: &'a Module,
+    pub(super) procedure: &'a Procedure,
+    pub(super) entry: &'a Entry,
+    pub(super) object: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Method<'_> {
+    /// Tells whether the object is the connection itself.
+    fn is_on_connection(&self) -> bool {
+        self.object.ends_with("Connection")
+    }
+
+    /// The expression for the connection, inside the method.
+    pub(super) fn connection(&self) -> &'static str {
+        if self.is_on_connection() { "self" } else { "&self.connection" }
+    }
+
+    fn client(&self) -> &'static str {
+        if self.is_on_connection() { "self.client()" } else { "self.connection.client()" }
+    }
+}
+
+impl<'a> Objects<'a> {
+    /// Writes an `impl` for each object of the daemons, or for each of their administration.
+    pub(crate) fn methods(&self, administration: bool) -> Result<String, Error> {
+        let results = Results::of(self)?;
+        let mut objects: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for method in self.all() {
+            if status(method.procedure) == Status::Generated
+                && (method.entry.program == overrides::ADMINISTRATION) == administration
+            {
+                objects.entry(method.object).or_default().push(self.method(&method, &results)?);
+            }
+        }
+        let mut text = "// Written from api.toml by libvirt-client-codegen.\n".to_owned();
+        for (object, methods) in objects {
+            _ = write!(text, "\nimpl {object} {{\n{}}}\n", methods.join("\n"));
+        }
+        Ok(text)
+    }
+
+    /// Writes the structs that methods return.
+    pub(crate) fn results(&self) -> Result<String, Error> {
+        let results = Results::of(self)?;
+        let mut text = "// Written from api.toml by libvirt-client-codegen.\n".to_owned();
+        text.push_str(&results.structs()?);
+        Ok(text)
+    }
+
+    /// Returns the procedures that become methods, in their order.
+    fn all(&self) -> impl Iterator<Item = Method<'a>> {
+        self.api.matching(self.model).filter_map(|(module, procedure, entry)| match &entry.becomes {
+            Becomes::Method { object, name } => Some(Method { module, procedure, entry, object, name }),
+            _ => None,
+        })
+    }
+
+    fn method(&self, method: &Method<'_>, results: &Results<'_>) -> Result<String, Error> {
+        let arguments = Arguments::of(self, method)?;
+        let outcome = results.outcome(method)?;
+        let parameters = |flags: Option<&str>| {
+            let all = arguments.parameters().chain(flags.map(|flags| format!("flags: enums::{flags}")));
+            all.map(|parameter| format!(", {parameter}")).collect::<String>()
+        };
+        let flags = arguments.flags.as_deref();
+        let mut text = String::new();
+        let ty = &outcome.ty;
+        let plain = flags.is_some() && !method.name.ends_with(WITH);
+        if plain {
+            // Without flags first: this is what is called every day.
+            text.push_str(&self.documentation(method, None));
+            let given: String = arguments.names().map(|name| format!("{name}, ")).collect();
+            _ = write!(
+                text,
+                "    pub async fn {0}(&self{1}) -> Result<{ty}> {{\n        \
+                 self.{0}_with({given}Default::default()).await\n    }}\n\n",
+                method.name,
+                parameters(None)
+            );
+        }
+        text.push_str(&self.documentation(method, if plain { flags } else { None }));
+        let with = if plain { WITH } else { "" };
+        _ = writeln!(
+            text,
+            "    pub async fn {}{with}(&self{}) -> Result<{ty}> {{",
+            method.name,
+            parameters(flags)
+        );
+        let client = method.client();
+        let literal = arguments.literal();
+        let call = if arguments.counted {
+            _ = writeln!(text, "        let mut arguments = {literal};");
+            _ = writeln!(
+                text,
+                "        arguments.nparams = {client}.call(arguments.clone()).await?.nparams;"
+            );
+            format!("{client}.call(arguments).await")
+        } else {
+            format!("{client}.call({literal}).await")
+        };
+        match outcome.expression {
+            None if method.procedure.reply.is_none() => _ = writeln!(text, "        {call}"),
+            None => _ = writeln!(text, "        {call}.map(drop)"),
+            Some(expression) => {
+                _ = writeln!(text, "        let reply = {call}?;\n        Ok({expression})");
+            }
+        }
+        text.push_str("    }\n");
+        if outcome.is_object && method.name.contains("_by_") {
+            text.push_str(&finder(method.name, ty, &parameters(None), arguments.names()));
+        }
+        Ok(text)
+    }
+
+    /// What a reader of the method must know; for the variant with flags, which flags.
+    fn documentation(&self, method: &Method<'_>, flags: Option<&str>) -> String {
+        let Method { procedure, entry, name, .. } = method;
+        let mut lines = vec![match flags {
+            None => format!("{}.", entry.summary),
+            Some(_) => format!("Does what [`{name}`](Self::{name}) does, with flags. {}.", entry.summary),
+        }];
+        lines.push(String::new());
+        let mut origin = format!("Calls `{}` ({})", procedure.wire, procedure.number);
+        if let Some(c) = &entry.c {
+            _ = write!(origin, ", C: `{c}`");
+        }
+        if let Some(since) = &entry.since {
+            _ = write!(origin, ", since libvirt {since}");
+        }
+        origin.push('.');
+        let permissions: Vec<String> =
+            procedure.annotated("acl").filter(|acl| *acl != "none").map(permission).collect();
+        if !permissions.is_empty() {
+            _ = write!(origin, " Needs {}.", permissions.join(" and "));
+        }
+        lines.push(origin);
+        lines.push(String::new());
+        lines.push("# Errors".to_owned());
+        lines.push("What the daemon refuses it with, or why there was no answer.".to_owned());
+        let mut text: String = lines.iter().map(|line| format!("    ///{}{line}\n", space(line))).collect();
+        for alias in [Some(&procedure.wire), entry.c.as_ref()].into_iter().flatten() {
+            _ = writeln!(text, "    #[doc(alias = \"{alias}\")]");
+        }
+        text
+    }
+
+    /// Returns the fields of a struct.
+    pub(super) fn members(&self, id: Option<usize>) -> &'a [Member] {
+        match id.map(|id| &self.model.item(id).kind) {
+            Some(ItemKind::Struct(members)) => members,
+            _ => &[],
+        }
+    }
+}
+
+/// What the name of a method ends with that takes flags, beside one that does not or another procedure's.
+const WITH: &str = "_with";
+
+/// Writes the method for those to whom it is normal that there is none.
+fn finder<'a>(name: &str, ty: &str, parameters: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let given = names.collect::<Vec<_>>().join(", ");
+    format!(
+        "\n    /// Does what [`{name}`](Self::{name}) does, but returns `None` if there is no such object.\n    ///\n    \
+         /// # Errors\n    /// As [`{name}`](Self::{name}), but for [`Error::is_not_found`](crate::Error::is_not_found).\n    \
+         pub async fn find_{name}(&self{parameters}) -> Result<Option<{ty}>> {{\n        \
+         found(self.{name}({given}).await)\n    }}\n"
+    )
+}
+
+/// `domain:write:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE` is the permission `domain:write` under a condition on
+/// the flags.
+fn permission(acl: &str) -> String {
+    let mut parts = acl.splitn(3, ':');
+    let what = [parts.next(), parts.next()].into_iter().flatten().collect::<Vec<_>>().join(":");
+    match parts.next() {
+        None => format!("`{what}`"),
+        Some(condition) => match condition.strip_prefix('!') {
+            None => format!("`{what}` (with `{condition}`)"),
+            Some(condition) => format!("`{what}` (without `{condition}`)"),
+        },
+    }
+}
+
+fn space(line: &str) -> &'static str {
+    if line.is_empty() { "" } else { " " }
+}
+
+/// Returns where an object is in the crate.
+pub(crate) fn module_of(program: &str) -> &'static str {
+    if program == overrides::ADMINISTRATION { "crate::admin" } else { "crate" }
+}
+
+/// Names an object as a value: `StorageVol` is `storage_vol`.
+pub(super) fn object_value(object: &str) -> String {
+    names::snake(object)
+}

@@ -1,0 +1,163 @@
+//! What the definitions do not say about the objects that users hold, and `api.toml` cannot.
+
+/// The structs that are handles, with the object that each becomes.
+const HANDLES: [(&str, &str); 14] = [
+    ("remote_nonnull_domain", "Domain"),
+    ("remote_nonnull_domain_checkpoint", "DomainCheckpoint"),
+    ("remote_nonnull_domain_snapshot", "DomainSnapshot"),
+    ("remote_nonnull_interface", "Interface"),
+    ("remote_nonnull_network", "Network"),
+    ("remote_nonnull_network_port", "NetworkPort"),
+    ("remote_nonnull_node_device", "NodeDevice"),
+    ("remote_nonnull_nwfilter", "NetworkFilter"),
+    ("remote_nonnull_nwfilter_binding", "NetworkFilterBinding"),
+    ("remote_nonnull_secret", "Secret"),
+    ("remote_nonnull_storage_pool", "StoragePool"),
+    ("remote_nonnull_storage_vol", "StorageVol"),
+    ("admin_nonnull_client", "Client"),
+    ("admin_nonnull_server", "Server"),
+];
+
+/// Returns the object that a struct is the handle of.
+#[must_use]
+pub fn handle(wire: &str) -> Option<&'static str> {
+    HANDLES.iter().find(|(name, _)| *name == wire).map(|(_, object)| *object)
+}
+
+/// The structs that are typed parameters.
+const TYPED_PARAMS: [&str; 2] = ["remote_typed_param", "admin_typed_param"];
+
+/// Tells whether a struct is a typed parameter.
+#[must_use]
+pub fn is_typed_param(wire: &str) -> bool {
+    TYPED_PARAMS.contains(&wire)
+}
+
+/// The program whose objects are apart from those of the others.
+pub const ADMINISTRATION: &str = "admin";
+
+/// The object that is named by a plain `name` in the procedures of its own.
+pub const NAMED: (&str, &str) = ("NodeDevice", "name");
+
+/// What fields of bytes are called that have a bit for each CPU.
+pub const CPU_MAP: &str = "cpumap";
+
+/// Calls that take or give open files, without a data stream.
+const PASS_DESCRIPTORS: [&str; 7] = [
+    "REMOTE_PROC_DOMAIN_OPEN_GRAPHICS",
+    "REMOTE_PROC_DOMAIN_OPEN_GRAPHICS_FD",
+    "REMOTE_PROC_DOMAIN_CREATE_XML_WITH_FILES",
+    "REMOTE_PROC_DOMAIN_CREATE_WITH_FILES",
+    "REMOTE_PROC_DOMAIN_FD_ASSOCIATE",
+    "QEMU_PROC_DOMAIN_MONITOR_COMMAND_WITH_FILES",
+    "LXC_PROC_DOMAIN_OPEN_NAMESPACE",
+];
+
+/// Tells whether a call passes descriptors.
+#[must_use]
+pub fn passes_descriptors(procedure: &str) -> bool {
+    PASS_DESCRIPTORS.contains(&procedure)
+}
+
+/// Methods that are written by hand in `src/objects/by_hand.rs`, with what they do besides calling.
+const BY_HAND: [(&str, &str); 10] = [
+    ("REMOTE_PROC_DOMAIN_GET_VCPUS", "asks for the sizes of the maps, and takes the maps apart"),
+    ("REMOTE_PROC_DOMAIN_GET_VCPU_PIN_INFO", "asks for the sizes of the maps, and takes the maps apart"),
+    ("REMOTE_PROC_DOMAIN_GET_EMULATOR_PIN_INFO", "asks for the size of the map"),
+    ("REMOTE_PROC_DOMAIN_GET_CPU_STATS", "asks for the sizes, and sorts the numbers by CPU"),
+    ("REMOTE_PROC_DOMAIN_GET_BLOCK_JOB_INFO", "has None where no job is found"),
+    ("REMOTE_PROC_DOMAIN_GET_TIME", "is a time of Rust's"),
+    ("REMOTE_PROC_DOMAIN_SET_TIME", "is a time of Rust's, or another method"),
+    ("REMOTE_PROC_DOMAIN_LOOKUP_BY_ID", "takes the number as `Domain::id` gives it"),
+    ("REMOTE_PROC_NODE_GET_CPU_MAP", "cuts the map to the number of CPUs"),
+    ("REMOTE_PROC_NETWORK_UPDATE", "gives the arguments in the order that the daemon takes them in"),
+];
+
+/// Tells whether a method is written by hand.
+#[must_use]
+pub fn is_by_hand(procedure: &str) -> bool {
+    BY_HAND.iter().any(|(name, _)| *name == procedure)
+}
+
+/// Getters that leave out parameters which are strings, unless a flag says that the client knows these. Others do
+/// not have the flag and always give strings.
+const ASK_FOR_STRINGS: [&str; 13] = [
+    "REMOTE_PROC_DOMAIN_BLOCK_STATS_FLAGS",
+    "REMOTE_PROC_DOMAIN_GET_BLKIO_PARAMETERS",
+    "REMOTE_PROC_DOMAIN_GET_BLOCK_IO_TUNE",
+    "REMOTE_PROC_DOMAIN_GET_CPU_STATS",
+    "REMOTE_PROC_DOMAIN_GET_INTERFACE_PARAMETERS",
+    "REMOTE_PROC_DOMAIN_GET_LAUNCH_SECURITY_INFO",
+    "REMOTE_PROC_DOMAIN_GET_MEMORY_PARAMETERS",
+    "REMOTE_PROC_DOMAIN_GET_NUMA_PARAMETERS",
+    "REMOTE_PROC_DOMAIN_GET_PERF_EVENTS",
+    "REMOTE_PROC_DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS",
+    "REMOTE_PROC_NETWORK_PORT_GET_PARAMETERS",
+    "REMOTE_PROC_NODE_GET_MEMORY_PARAMETERS",
+    "REMOTE_PROC_NODE_GET_SEV_INFO",
+];
+
+/// Tells whether a getter has to be asked for strings.
+#[must_use]
+pub fn asks_for_strings(procedure: &str) -> bool {
+    ASK_FOR_STRINGS.contains(&procedure)
+}
+
+/// Results that say nothing: they count what is in a list beside them, are always 0, or are what was given.
+const IDLE_RESULTS: [(&str, &str); 5] = [
+    ("REMOTE_PROC_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT", "result"),
+    ("REMOTE_PROC_DOMAIN_CREATE_WITH_FLAGS", "dom"),
+    ("REMOTE_PROC_DOMAIN_RENAME", "retcode"),
+    ("ADMIN_PROC_CONNECT_GET_LOGGING_FILTERS", "nfilters"),
+    ("ADMIN_PROC_CONNECT_GET_LOGGING_OUTPUTS", "noutputs"),
+];
+
+/// Tells whether a result says nothing.
+#[must_use]
+pub fn is_idle_result(procedure: &str, field: &str) -> bool {
+    IDLE_RESULTS.contains(&(procedure, field))
+}
+
+/// Structs in results that would have an unfit name by rule.
+const RESULT_NAMES: [(&str, &str); 4] = [
+    ("remote_domain_fsinfo", "DomainFsInfo"),
+    ("remote_node_get_cpu_stats", "NodeCpuStat"),
+    ("remote_node_get_memory_stats", "NodeMemoryStat"),
+    ("remote_storage_vol_get_info_flags_ret", "StorageVolInfoByFlags"),
+];
+
+/// Returns the name that replaces the one by rule.
+#[must_use]
+pub fn result_name(wire: &str) -> Option<&'static str> {
+    RESULT_NAMES.iter().find(|(name, _)| *name == wire).map(|(_, rust)| *rust)
+}
+
+/// Fields and arguments whose names say less than they could, wherever they are. `api.toml` has the last word.
+const FIELDS: [(&str, &str); 12] = [
+    ("codeset", "code_set"),
+    ("cpumap", "cpus"),
+    ("domainXml", "xml"),
+    ("doms", "domains"),
+    ("dumpformat", "format"),
+    ("dxml", "xml"),
+    ("emulatorbin", "emulator"),
+    ("iothreads_id", "iothread_id"),
+    ("pid_value", "pid"),
+    ("type", "kind"),
+    ("xmlDesc", "xml"),
+    ("xml_desc", "xml"),
+];
+
+/// Returns the name that replaces the one by rule.
+#[must_use]
+pub fn field(wire: &str) -> Option<&'static str> {
+    FIELDS.iter().find(|(name, _)| *name == wire).map(|(_, rust)| *rust)
+}
+
+/// All names that must be there in the definitions that `api.toml` was written for.
+#[must_use]
+pub fn all() -> Vec<&'static str> {
+    let first = |(name, _): &(&'static str, &'static str)| *name;
+    let pairs = HANDLES.iter().chain(&BY_HAND).chain(&IDLE_RESULTS).chain(&RESULT_NAMES).map(first);
+    pairs.chain(TYPED_PARAMS).chain(PASS_DESCRIPTORS).chain(ASK_FOR_STRINGS).collect()
+}
