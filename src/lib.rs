@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Rooms
+//!
+//! ```text
+//! objects ──> rpc ──> protocol ──> xdr          error: used by all, uses none
+//!    └──> uri, auth, transport (only where a connection is opened)
+//! testing ──> rpc, protocol, transport          (feature `testing`)
+//! ```
+//!
+//! Left uses right, nothing else. [`rpc`] and [`transport`] do not know each other: `rpc` takes any byte stream.
+#![warn(missing_docs)]
+
+pub mod error;
+pub mod protocol;
+pub mod xdr;
+
+pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteError, Result, Waiting};
