@@ -13,6 +13,8 @@
 
 pub mod error;
 pub mod protocol;
+pub mod rpc;
 pub mod xdr;
 
 pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteError, Result, Waiting};
+pub use rpc::KeepaliveConfig;

@@ -1,0 +1,424 @@
+//! The handle that calls are made with.
+//!
+//! A call travels like this: [`Client::call`] encodes its arguments into one buffer, waits for a permit from the
+//! in-flight cap, and hands the buffer to the driver's task, which gives it a serial and writes it, joined
+//! with others that wait. The reply is taken out of the read buffer without a copy, matched by serial, sent
+//! back through a oneshot, and decoded in the caller's task.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tracing::{Instrument, Span, field};
+
+use super::{
+    Wire,
+    driver::{self, Driver},
+    events::{Family, Key, Queue, Subscription},
+    registrations::{Registration, Registrations},
+    session::{Answer, Refusal},
+};
+use crate::{
+    error::{CloseReason, Error, Result, Waiting},
+    protocol::{
+        Call, ProcedureInfo,
+        frame::{self, Descriptor},
+    },
+    xdr::{self, Encode, from_bytes},
+};
+
+/// How a connection behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How many calls may be without a reply at once; more wait their turn. The default of 4 is one less than
+    /// the daemon's default `max_client_requests`: at its limit a daemon stops reading, keepalive included,
+    /// and then takes its own silence for ours.
+    pub in_flight: usize,
+    /// How long a call may take, unless [`Client::with_timeout`] says otherwise. Without one (the default), it
+    /// may take as long as the connection lives, as saving or migrating a domain does.
+    pub call_timeout: Option<Duration>,
+    /// How many events may wait in each subscription before some are dropped, which is reported. 1,024 by
+    /// default.
+    pub event_queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { in_flight: 4, call_timeout: None, event_queue: 1024 }
+    }
+}
+
+/// When a silent daemon is given up: after `interval` × (`count` + 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepaliveConfig {
+    /// How long the daemon may be silent before it is asked for a sign of life.
+    pub interval: Duration,
+    /// How many such questions in a row may go without an answer.
+    pub count: u32,
+}
+
+impl Default for KeepaliveConfig {
+    /// Five seconds, five times: half a minute, as the daemon itself does by default.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(5), count: 5 }
+    }
+}
+
+/// A connection's raw layer: makes any call of the protocol. Cheap to clone; all clones share the connection,
+/// which ends when the last of them (and of what was made from them) is dropped.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    timeout: Option<Duration>,
+}
+
+struct Shared {
+    commands: mpsc::UnboundedSender<Command>,
+    permits: Arc<Semaphore>,
+    closed: watch::Receiver<Option<CloseReason>>,
+    event_queue: usize,
+    registrations: Registrations,
+    /// Where the driver runs, and whatever else must live as long as the connection.
+    runtime: Handle,
+}
+
+/// What handles ask the driver for.
+pub(super) enum Command {
+    Call(CallCommand),
+    Keepalive(KeepaliveConfig),
+    /// One more reader of a registration's events.
+    Join {
+        key: Key,
+        queue: Arc<Queue>,
+        joined: oneshot::Sender<()>,
+    },
+    /// One less.
+    Leave {
+        key: Key,
+        queue: Arc<Queue>,
+    },
+    Close,
+}
+
+/// A call on its way to the driver.
+pub(super) struct CallCommand {
+    pub(super) procedure: &'static ProcedureInfo,
+    pub(super) frame: Vec<u8>,
+    pub(super) descriptors: Vec<Descriptor>,
+    pub(super) waiter: Waiter,
+}
+
+/// Who waits for a reply. It holds the permit until the reply is there, even when the caller has gone: the daemon
+/// is busy with the call all the same.
+pub(super) struct Waiter {
+    pub(super) reply: oneshot::Sender<Result<Reply>>,
+    pub(super) subscribe: Option<(Family, Arc<Queue>)>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// The results of a call, not decoded.
+#[derive(Debug)]
+pub struct Reply {
+    /// The serial that the call had.
+    pub serial: u32,
+    /// The results.
+    pub payload: Bytes,
+    /// The descriptors that came with them.
+    pub descriptors: Vec<Descriptor>,
+}
+
+impl Reply {
+    pub(super) fn from_outcome(
+        procedure: &'static ProcedureInfo,
+        serial: u32,
+        outcome: Result<Answer, Refusal>,
+    ) -> Result<Self> {
+        match outcome {
+            Ok(Answer { payload, descriptors }) => Ok(Self { serial, payload, descriptors }),
+            Err(Refusal::Remote(error)) => Err(Error::Remote(error)),
+            Err(Refusal::Unreadable(error)) => Err(undecodable(procedure, error)),
+        }
+    }
+}
+
+fn undecodable(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
+    Error::Decode { what: procedure.name, cause: Arc::new(error) }
+}
+
+impl Client {
+    /// Starts a conversation over `wire`: a task of the current tokio runtime reads and writes it from now on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(wire: impl Wire, config: &Config) -> Self {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (closing, closed) = watch::channel(None);
+        let permits = Arc::new(Semaphore::new(config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+        tokio::spawn(Driver::new(wire, received, closing).run().instrument(Span::current()));
+        Self {
+            shared: Arc::new(Shared {
+                commands,
+                permits,
+                closed,
+                event_queue: config.event_queue,
+                registrations: Registrations::default(),
+                runtime: Handle::current(),
+            }),
+            timeout: config.call_timeout,
+        }
+    }
+
+    /// Returns a handle to the same connection whose calls have another deadline, or none.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { shared: self.shared.clone(), timeout: timeout.into() }
+    }
+
+    /// Calls the procedure that `arguments` belong to, and returns its results.
+    ///
+    /// # Errors
+    /// The daemon's error, the connection's end, the deadline, arguments over the protocol's limits, or results
+    /// that do not decode. A procedure that opens a data stream is refused: its data would be lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is always safe for the connection. A call that has been handed over goes on at the
+    /// daemon and its reply is discarded; one that still waits for its turn is not sent.
+    pub async fn call<C: Call>(&self, arguments: C) -> Result<C::Reply> {
+        let frame = encode_call(C::PROCEDURE, &arguments, 0);
+        drop(arguments);
+        let reply = self.exchange(C::PROCEDURE, frame?, Vec::new()).await?;
+        from_bytes(&reply.payload).map_err(|error| undecodable(C::PROCEDURE, error))
+    }
+
+    /// Calls `procedure` with arguments that are encoded already, and returns its results undecoded. With
+    /// `descriptors`, which are passed along, the connection has to be a Unix socket.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call).
+    pub async fn call_raw(
+        &self,
+        procedure: &'static ProcedureInfo,
+        arguments: Bytes,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<Reply> {
+        let frame = encode_call(procedure, &arguments, descriptors.len())?;
+        self.exchange(procedure, frame, descriptors).await
+    }
+
+    /// Registers for events: calls `C`, whose reply is a callback id, and returns the events that come under it.
+    /// `cancel` is the procedure that ends the registration; its only argument is the callback id. A daemon takes the
+    /// same registration only once, so all that are made with equal arguments share one.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// A registration whose future is dropped is cancelled.
+    pub async fn subscribe<C: Call>(
+        &self,
+        arguments: C,
+        family: Family,
+        cancel: &'static ProcedureInfo,
+    ) -> Result<Subscription> {
+        let frame = encode_call(C::PROCEDURE, &arguments, 0)?;
+        drop(arguments);
+        let queue = Queue::new(self.shared.event_queue);
+        let client = self.with_timeout(None);
+        let begin = Registration::begin(client, C::PROCEDURE, frame, family, queue.clone(), cancel);
+        // On a task of its own, without a deadline: whoever stops waiting cannot cancel a registration that they have not
+        // heard of, so the task hears of it and drops it.
+        let mut registering = self.runtime().spawn(begin.instrument(Span::current()));
+        let registered = match self.timeout {
+            None => (&mut registering).await,
+            Some(after) => tokio::time::timeout(after, &mut registering).await.map_err(|_| {
+                Error::Timeout { what: C::PROCEDURE.name, after, waiting: Waiting::ForAnswer }
+            })?,
+        };
+        let registration = registered.unwrap_or_else(|_| Err(self.closed_error()))?;
+        Ok(Subscription::new(queue, registration))
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.shared.runtime
+    }
+
+    pub(super) fn registrations(&self) -> &Registrations {
+        &self.shared.registrations
+    }
+
+    /// Registers at the daemon and returns the callback id.
+    pub(super) async fn register(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+        family: Family,
+        queue: Arc<Queue>,
+    ) -> Result<i32> {
+        let reply = self.exchange_with(procedure, frame, Vec::new(), Some((family, queue))).await?;
+        driver::callback_id(&reply.payload).map_err(|error| undecodable(procedure, error))
+    }
+
+    /// Has the events of a registration delivered to one more queue, from when this returns.
+    pub(super) async fn join(&self, key: Key, queue: Arc<Queue>) -> Result<()> {
+        let (joined, done) = oneshot::channel();
+        let _ = self.shared.commands.send(Command::Join { key, queue, joined });
+        done.await.map_err(|_| self.closed_error())
+    }
+
+    /// Has no more events delivered to a queue.
+    pub(super) fn leave(&self, key: Key, queue: Arc<Queue>) {
+        let _ = self.shared.commands.send(Command::Leave { key, queue });
+    }
+
+    pub(super) async fn cancel_registration(&self, cancel: &'static ProcedureInfo, callback: i32) {
+        let Ok(id) = xdr::to_vec(&callback) else { return };
+        if let Err(error) = self.call_raw(cancel, id.into(), Vec::new()).await {
+            tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
+        }
+    }
+
+    /// Watches from now on whether the daemon gives signs of life, and ends the connection if it does not. An interval of
+    /// zero ends the watch.
+    /// Only for daemons that have said that they support it (feature 10 of `CONNECT_SUPPORTS_FEATURE`).
+    pub fn start_keepalive(&self, config: KeepaliveConfig) {
+        let _ = self.shared.commands.send(Command::Keepalive(config));
+    }
+
+    /// Writes what was handed over before, ends the connection, and returns when that is done. Calls without a
+    /// reply end with [`CloseReason::Client`].
+    pub async fn close(&self) {
+        let _ = self.shared.commands.send(Command::Close);
+        self.closed().await;
+    }
+
+    /// Waits for the connection's end and returns its reason.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        let mut closed = self.shared.closed.clone();
+        async move {
+            match closed.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or(CloseReason::Runtime),
+                Err(_) => CloseReason::Runtime,
+            }
+        }
+    }
+
+    /// Returns why the connection has ended, or `None` while it lives.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.shared.closed.borrow().clone()
+    }
+
+    async fn exchange(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<Reply> {
+        self.exchange_with(procedure, frame, descriptors, None).await
+    }
+
+    /// Sends a call and waits for its reply, within the deadline.
+    async fn exchange_with(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+        descriptors: Vec<Descriptor>,
+        subscribe: Option<(Family, Arc<Queue>)>,
+    ) -> Result<Reply> {
+        let span = tracing::debug_span!("call", procedure = procedure.name, serial = field::Empty);
+        let observed = (!span.is_disabled()).then(|| (span.clone(), Instant::now()));
+        let exchange = self.exchange_in_time(procedure, frame, descriptors, subscribe).instrument(span);
+        let result = exchange.await;
+        if let Some((span, begun)) = observed {
+            let _entered = span.enter();
+            let elapsed = begun.elapsed();
+            match &result {
+                Ok(reply) => {
+                    span.record("serial", reply.serial);
+                    tracing::debug!(?elapsed, bytes = reply.payload.len(), "replied");
+                }
+                Err(error) => tracing::debug!(?elapsed, %error, "failed"),
+            }
+        }
+        result
+    }
+
+    async fn exchange_in_time(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+        descriptors: Vec<Descriptor>,
+        subscribe: Option<(Family, Arc<Queue>)>,
+    ) -> Result<Reply> {
+        let mut waiting = Waiting::ForTurn;
+        let exchange = self.exchange_unbounded(procedure, frame, descriptors, subscribe, &mut waiting);
+        match self.timeout {
+            None => exchange.await,
+            Some(after) => match tokio::time::timeout(after, exchange).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::Timeout { what: procedure.name, after, waiting }),
+            },
+        }
+    }
+
+    async fn exchange_unbounded(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+        descriptors: Vec<Descriptor>,
+        subscribe: Option<(Family, Arc<Queue>)>,
+        waiting: &mut Waiting,
+    ) -> Result<Reply> {
+        let permits = self.shared.permits.clone();
+        // The semaphore is never closed: when the connection ends, those who have permits give them back.
+        let Ok(permit) = permits.acquire_owned().await else { return Err(self.closed_error()) };
+        let (reply, replied) = oneshot::channel();
+        let waiter = Waiter { reply, subscribe, _permit: permit };
+        let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
+        if self.shared.commands.send(command).is_err() {
+            return Err(self.closed_error());
+        }
+        *waiting = Waiting::ForAnswer;
+        replied.await.unwrap_or_else(|_| Err(self.closed_error()))
+    }
+
+    fn closed_error(&self) -> Error {
+        Error::Closed(self.close_reason().unwrap_or(CloseReason::Runtime))
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("closed", &self.close_reason())
+            .field("free_calls", &self.shared.permits.available_permits())
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+fn encode_call<T: Encode + ?Sized>(
+    procedure: &'static ProcedureInfo,
+    arguments: &T,
+    descriptors: usize,
+) -> Result<Vec<u8>> {
+    if procedure.stream.is_some() {
+        let reason = format!("{} opens a data stream, which a plain call cannot carry", procedure.name);
+        return Err(Error::Unsupported(reason));
+    }
+    frame::encode(&frame::call_header(procedure, descriptors), descriptors, arguments)
+        .map_err(|error| Error::Encode { what: procedure.name, cause: Arc::new(error) })
+}

@@ -1,0 +1,343 @@
+//! The one task that reads and writes a connection.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::Sleep,
+};
+
+use super::{
+    Wire,
+    client::{CallCommand, Command, Reply, Waiter},
+    events::{Routed, Router},
+    outbox::Outbox,
+    session::{Delivery, Session, Tick},
+};
+use crate::{
+    error::{CloseReason, Error},
+    protocol::{Call, ProcedureInfo, admin, frame::FrameDecoder, remote},
+    xdr::{DecodeError, Reader},
+};
+
+/// How many reads are made before other tasks of the runtime have their turn.
+const READS_PER_TURN: usize = 16;
+/// How long the daemon may take to accept what is left to write when the connection is closed, and to end it when it
+/// takes no more.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Reads and writes `wire` until the connection ends.
+pub(super) struct Driver<W> {
+    wire: W,
+    commands: mpsc::UnboundedReceiver<Command>,
+    closing: watch::Sender<Option<CloseReason>>,
+    session: Session<Waiter>,
+    decoder: FrameDecoder,
+    outbox: Outbox,
+    router: Router,
+    timer: Option<Pin<Box<Sleep>>>,
+    goodbye: Option<Pin<Box<Sleep>>>,
+    /// We have told the daemon that we go, after which it closes the connection, perhaps before we do.
+    expected: bool,
+    /// Why nothing more can be written.
+    broken: Option<io::Error>,
+    /// The handles are gone or have said goodbye: what is left is to write what they handed over.
+    leaving: bool,
+}
+
+impl<W: Wire> Driver<W> {
+    pub(super) fn new(
+        wire: W,
+        commands: mpsc::UnboundedReceiver<Command>,
+        closing: watch::Sender<Option<CloseReason>>,
+    ) -> Self {
+        Self {
+            wire,
+            commands,
+            closing,
+            session: Session::default(),
+            decoder: FrameDecoder::default(),
+            outbox: Outbox::default(),
+            router: Router::default(),
+            timer: None,
+            goodbye: None,
+            expected: false,
+            broken: None,
+            leaving: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut reason = poll_fn(|cx| self.poll(cx)).await;
+        if self.expected && matches!(reason, CloseReason::Eof | CloseReason::Io(_)) {
+            reason = CloseReason::Client;
+        }
+        tracing::debug!(%reason, in_flight = self.session.in_flight(), "connection closed");
+        if matches!(reason, CloseReason::Client) {
+            let _ = tokio::time::timeout(GOODBYE, poll_fn(|cx| self.wire.poll_shutdown(cx))).await;
+        }
+        self.end(reason);
+    }
+
+    /// Tells everyone who waits. Dropped by its runtime, the task gets here as well.
+    fn end(&mut self, reason: CloseReason) {
+        self.closing.send_if_modified(|closed| {
+            let first = closed.is_none();
+            closed.get_or_insert_with(|| reason.clone());
+            first
+        });
+        self.router.close(&reason);
+        for waiter in std::mem::take(&mut self.session).into_waiters() {
+            waiter.fail(&reason);
+        }
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Call(call) = command {
+                call.waiter.fail(&reason);
+            }
+        }
+    }
+
+    /// Does all that can be done now; ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        // Reading may give something to write (a pong) and writing may give room to read; commands that come
+        // in between wake this task again.
+        if let Err(reason) = self.poll_read(cx) {
+            return Poll::Ready(reason);
+        }
+        self.poll_commands(cx);
+        self.poll_write(cx);
+        if self.leaving && self.broken.is_none() && self.outbox.is_empty() {
+            return Poll::Ready(CloseReason::Client);
+        }
+        if (self.leaving || self.broken.is_some()) && self.is_late(cx) {
+            return Poll::Ready(self.broken.take().map_or(CloseReason::Client, closed_by));
+        }
+        self.poll_timer(cx)
+    }
+
+    /// Writes what waits. When that fails, the daemon takes no more, but what it said before is still there to be
+    /// read: the end of that is the end of the connection.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Poll::Ready(Err(error)) = self.outbox.poll_write(cx, &mut self.wire) {
+            tracing::debug!(%error, "writing failed");
+            self.broken = Some(error);
+        }
+    }
+
+    /// Takes what handles ask for.
+    fn poll_commands(&mut self, cx: &mut Context<'_>) {
+        while !self.leaving && self.broken.is_none() {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(Command::Call(call))) => self.begin_call(call),
+                Poll::Ready(Some(Command::Keepalive(config))) => {
+                    self.session.start_keepalive(config.interval, config.count, now());
+                    self.timer = None;
+                }
+                Poll::Ready(Some(Command::Join { key, queue, joined })) => {
+                    self.router.join(key, queue);
+                    let _ = joined.send(());
+                }
+                Poll::Ready(Some(Command::Leave { key, queue })) => self.router.leave(key, &queue),
+                Poll::Ready(Some(Command::Close) | None) => self.leaving = true,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Tells whether the daemon has had long enough to accept what is left to write.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let goodbye = self.goodbye.get_or_insert_with(|| Box::pin(tokio::time::sleep(GOODBYE)));
+        goodbye.as_mut().poll(cx).is_ready()
+    }
+
+    fn begin_call(&mut self, call: CallCommand) {
+        let CallCommand { procedure, mut frame, descriptors, waiter } = call;
+        // Nobody would hear the answer, and the daemon has not been asked yet. Registrations are never given up.
+        if waiter.reply.is_closed() && waiter.subscribe.is_none() {
+            return;
+        }
+        if !descriptors.is_empty() && !self.wire.passes_descriptors() {
+            let reason = format!("{}: only a Unix socket can pass descriptors", procedure.name);
+            let _ = waiter.reply.send(Err(Error::Unsupported(reason)));
+            return;
+        }
+        if waiter.subscribe.is_some() {
+            self.router.begin();
+        }
+        self.expected |= is_goodbye(procedure);
+        let serial = self.session.begin_call(procedure, &mut frame, waiter);
+        tracing::trace!(procedure = procedure.name, serial, bytes = frame.len(), "calling");
+        self.outbox.push(frame, descriptors);
+    }
+
+    /// Reads and delivers.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        for _ in 0..READS_PER_TURN {
+            let mut descriptors = Vec::new();
+            let read = self
+                .wire
+                .poll_receive(cx, self.decoder.spare(), &mut |descriptor| descriptors.push(descriptor));
+            let count = match read {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) if self.decoder.is_mid_frame() => {
+                    return Err(closed_by(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the daemon's last message was cut",
+                    )));
+                }
+                Poll::Ready(Ok(0)) => return Err(CloseReason::Eof),
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(error)) => return Err(closed_by(error)),
+            };
+            self.decoder.advance(count);
+            for descriptor in descriptors {
+                self.decoder.push_descriptor(descriptor);
+            }
+            self.session.heard(now());
+            self.deliver_all()?;
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn deliver_all(&mut self) -> Result<(), CloseReason> {
+        while let Some(frame) = self.decoder.next().map_err(|error| CloseReason::Protocol(Arc::new(error)))? {
+            let delivery =
+                self.session.receive(frame).map_err(|error| CloseReason::Protocol(Arc::new(error)))?;
+            self.deliver(delivery);
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, delivery: Delivery<Waiter>) {
+        match delivery {
+            Delivery::Reply { waiter, serial, procedure, outcome } => {
+                let reply = Reply::from_outcome(procedure, serial, outcome);
+                if let Some((family, queue)) = &waiter.subscribe {
+                    // Before the next frame is looked at: it may be the first event.
+                    let id = reply.as_ref().ok().and_then(|reply| callback_id(&reply.payload).ok());
+                    self.router.finish(id.map(|id| ((*family, id), queue.clone())));
+                }
+                if waiter.reply.send(reply).is_err() {
+                    tracing::debug!(
+                        serial,
+                        procedure = procedure.name,
+                        "a reply came after its caller had gone"
+                    );
+                }
+            }
+            Delivery::Event { program, procedure, payload } => {
+                let routed = self.router.route(program, procedure, &payload);
+                tracing::trace!(
+                    program = format_args!("{program:#010x}"),
+                    procedure,
+                    bytes = payload.len(),
+                    ?routed,
+                    "event"
+                );
+                if routed == Routed::Unwanted {
+                    tracing::debug!(
+                        program = format_args!("{program:#010x}"),
+                        procedure,
+                        "nobody subscribed to this event"
+                    );
+                }
+            }
+            Delivery::Send(frame) => self.outbox.push_urgent(frame),
+            Delivery::Nothing => {}
+            Delivery::Ignored(why) => tracing::debug!(?why, "a message was ignored"),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        while let Some(due) = self.session.next_tick() {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
+            // The timer is not set anew with each frame that comes: it rings, and what is due is seen then.
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.session.tick(now()) {
+                Tick::Nothing => {}
+                Tick::Send(frame) => {
+                    tracing::trace!("the daemon is silent: ping");
+                    self.outbox.push_urgent(frame);
+                    self.poll_write(cx);
+                }
+                Tick::Dead { silence } => return Poll::Ready(CloseReason::Keepalive { silence }),
+            }
+            if let (Some(timer), Some(due)) = (&mut self.timer, self.session.next_tick()) {
+                timer.as_mut().reset(due.into());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<W> Drop for Driver<W> {
+    fn drop(&mut self) {
+        // Only where the runtime was shut down with the connection open; after run() there is nobody left.
+        let reason = self.closing.borrow().clone().unwrap_or_else(|| match std::thread::panicking() {
+            true => CloseReason::Io(Arc::new(io::Error::other(
+                "the connection's task panicked; please report it",
+            ))),
+            false => CloseReason::Runtime,
+        });
+        self.router.close(&reason);
+        self.closing.send_if_modified(|closed| {
+            let first = closed.is_none();
+            closed.get_or_insert(reason);
+            first
+        });
+    }
+}
+
+impl Waiter {
+    fn fail(self, reason: &CloseReason) {
+        let _ = self.reply.send(Err(Error::Closed(reason.clone())));
+    }
+}
+
+impl<W> fmt::Debug for Driver<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("in_flight", &self.session.in_flight())
+            .field("leaving", &self.leaving)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the reply of a registration.
+pub(super) fn callback_id(payload: &Bytes) -> Result<i32, DecodeError> {
+    Reader::new(payload).field("callbackID")
+}
+
+/// Tells whether a call makes the daemon close the connection.
+fn is_goodbye(procedure: &ProcedureInfo) -> bool {
+    [remote::ConnectCloseArgs::PROCEDURE, admin::ConnectCloseArgs::PROCEDURE].contains(&procedure)
+}
+
+/// A connection that the daemon cut off is closed by the daemon, however the operating system puts it.
+fn closed_by(error: io::Error) -> CloseReason {
+    match error.kind() {
+        // Linux says the latter where the daemon left something of ours unread.
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => CloseReason::Eof,
+        _ => CloseReason::Io(Arc::new(error)),
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

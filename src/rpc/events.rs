@@ -1,0 +1,442 @@
+//! Events on their way from the driver to those who subscribed.
+//!
+//! A subscription is known by program, family and callback id: each driver of the daemon (domains, networks,
+//! storage pools, …) numbers its callbacks by itself, so the id alone is ambiguous. An event may come before
+//! the reply that names its id; such events are kept while a registration is on its way.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::registrations::Registration;
+use crate::{
+    error::{CloseReason, Error},
+    protocol::{qemu, remote},
+    xdr::Reader,
+};
+
+/// The events of one driver of the daemon, which share a series of callback ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// Domains, by `CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`.
+    Domain,
+    /// Networks, by `CONNECT_NETWORK_EVENT_REGISTER_ANY`.
+    Network,
+    /// Storage pools, by `CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY`.
+    StoragePool,
+    /// Node devices, by `CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY`.
+    NodeDevice,
+    /// Secrets, by `CONNECT_SECRET_EVENT_REGISTER_ANY`.
+    Secret,
+    /// QEMU's monitor, by `QEMU_PROC_CONNECT_DOMAIN_MONITOR_EVENT_REGISTER`.
+    QemuMonitor,
+}
+
+impl Family {
+    /// Returns the family of an event whose message starts with a callback id.
+    fn of(program: u32, procedure: i32) -> Option<Self> {
+        let info = if program == remote::PROGRAM.number {
+            remote::Procedure(procedure).info()?
+        } else if program == qemu::PROGRAM.number {
+            qemu::Procedure(procedure).info()?
+        } else {
+            return None;
+        };
+        let name = info.short_name();
+        let families = [
+            ("DOMAIN_EVENT_", Self::Domain),
+            ("NETWORK_EVENT_", Self::Network),
+            ("STORAGE_POOL_EVENT_", Self::StoragePool),
+            ("NODE_DEVICE_EVENT_", Self::NodeDevice),
+            ("SECRET_EVENT_", Self::Secret),
+            ("DOMAIN_MONITOR_EVENT", Self::QemuMonitor),
+        ];
+        families
+            .into_iter()
+            .find(|(prefix, _)| info.has_callback_id && name.starts_with(prefix))
+            .map(|(_, family)| family)
+    }
+}
+
+/// An event as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawEvent {
+    /// Number of the program that reports.
+    pub program: u32,
+    /// Number of the event.
+    pub procedure: i32,
+    /// The message, not decoded.
+    pub payload: Bytes,
+}
+
+/// What a [`Subscription`] yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// An event.
+    Event(RawEvent),
+    /// The subscription was not read fast enough, and events had to be dropped here.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+/// The events that were registered for, as a stream. Dropping it cancels the registration, unless others share it.
+///
+/// The stream ends after an error that says why the connection was closed.
+#[derive(Debug)]
+#[must_use = "dropping a subscription cancels it"]
+pub struct Subscription {
+    queue: Arc<Queue>,
+    _registration: Registration,
+}
+
+impl Subscription {
+    pub(super) fn new(queue: Arc<Queue>, registration: Registration) -> Self {
+        Self { queue, _registration: registration }
+    }
+
+    /// Waits for the next event. `None` after the error that ended the subscription.
+    ///
+    /// # Errors
+    /// The connection ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<Notice, Error>> {
+        std::future::poll_fn(|cx| self.queue.poll_next(cx)).await
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Notice, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.queue.poll_next(cx)
+    }
+}
+
+/// What an event is for: the driver of the daemon that reports it, and the callback id.
+pub(super) type Key = (Family, i32);
+
+/// A bounded queue between the driver, which never waits, and one reader.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<QueueState>,
+}
+
+#[derive(Debug)]
+struct QueueState {
+    events: VecDeque<RawEvent>,
+    /// The bytes of their messages.
+    bytes: usize,
+    capacity: usize,
+    /// How many were dropped after the events in the queue.
+    missed: u64,
+    closed: Option<CloseReason>,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(QueueState {
+                events: VecDeque::new(),
+                bytes: 0,
+                capacity: capacity.max(1),
+                missed: 0,
+                closed: None,
+                ended: false,
+                reader: None,
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // Nothing that holds the lock can panic; a poisoned state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: RawEvent) {
+        let mut state = self.lock();
+        // Once something is lost, the loss is reported before anything newer is taken.
+        let full = state.events.len() == state.capacity || state.bytes + event.payload.len() > MOST_BYTES;
+        if state.missed > 0 || full {
+            state.missed += 1;
+        } else {
+            state.bytes += event.payload.len();
+            state.events.push_back(event);
+        }
+        state.wake();
+    }
+
+    fn miss(&self, count: u64) {
+        let mut state = self.lock();
+        state.missed += count;
+        state.wake();
+    }
+
+    fn close(&self, reason: &CloseReason) {
+        let mut state = self.lock();
+        state.closed = Some(reason.clone());
+        state.wake();
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Notice, Error>>> {
+        let mut state = self.lock();
+        if let Some(event) = state.events.pop_front() {
+            state.bytes -= event.payload.len();
+            return Poll::Ready(Some(Ok(Notice::Event(event))));
+        }
+        if state.missed > 0 {
+            let missed = std::mem::take(&mut state.missed);
+            return Poll::Ready(Some(Ok(Notice::Lagged { missed })));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(reason) = state.closed.clone() {
+            state.ended = true;
+            return Poll::Ready(Some(Err(Error::Closed(reason))));
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl QueueState {
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// Finds the queue that an event belongs to. The driver owns it.
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    queues: HashMap<Key, Vec<Arc<Queue>>>,
+    /// Registrations whose reply has not come.
+    registering: usize,
+    /// Events that came before the reply that would say whose they are.
+    early: VecDeque<(Key, RawEvent)>,
+    early_bytes: usize,
+    /// How many there was no room for.
+    early_missed: u64,
+}
+
+/// How many events are kept for registrations whose reply has not come.
+const MOST_EARLY: usize = 1024;
+/// How many bytes of messages may wait in one place.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where an event went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Routed {
+    Delivered,
+    Kept,
+    /// There is no room to keep it; whoever registers next is told.
+    Missed,
+    /// Nobody has subscribed to it, or it is of a kind that this version does not know.
+    Unwanted,
+}
+
+impl Router {
+    /// Says that a registration is on its way.
+    pub(super) fn begin(&mut self) {
+        self.registering += 1;
+    }
+
+    /// Says that a registration has its reply: its callback id, unless it failed.
+    pub(super) fn finish(&mut self, registered: Option<(Key, Arc<Queue>)>) {
+        self.registering = self.registering.saturating_sub(1);
+        if let Some((key, queue)) = registered {
+            self.early.retain(|(whose, event)| {
+                let mine = *whose == key;
+                if mine {
+                    queue.push(event.clone());
+                }
+                !mine
+            });
+            if self.early_missed > 0 {
+                // They may have been somebody else's: better one look too many than a change unseen.
+                queue.miss(self.early_missed);
+            }
+            self.join(key, queue);
+        }
+        if self.registering == 0 {
+            self.early.clear();
+            (self.early_bytes, self.early_missed) = (0, 0);
+        }
+    }
+
+    pub(super) fn join(&mut self, key: Key, queue: Arc<Queue>) {
+        self.queues.entry(key).or_default().push(queue);
+    }
+
+    pub(super) fn leave(&mut self, key: Key, queue: &Arc<Queue>) {
+        if let Some(queues) = self.queues.get_mut(&key) {
+            queues.retain(|other| !Arc::ptr_eq(other, queue));
+            if queues.is_empty() {
+                self.queues.remove(&key);
+            }
+        }
+    }
+
+    pub(super) fn route(&mut self, program: u32, procedure: i32, payload: &Bytes) -> Routed {
+        let Some(key) = key_of(program, procedure, payload) else { return Routed::Unwanted };
+        // The payload is copied, so that a waiting event does not hold on to a whole read buffer.
+        let event = || RawEvent { program, procedure, payload: Bytes::copy_from_slice(payload) };
+        if let Some(queues) = self.queues.get(&key) {
+            let event = event();
+            for queue in queues {
+                queue.push(event.clone());
+            }
+            return Routed::Delivered;
+        }
+        if self.registering == 0 {
+            return Routed::Unwanted;
+        }
+        if self.early.len() == MOST_EARLY || self.early_bytes + payload.len() > MOST_BYTES {
+            self.early_missed += 1;
+            return Routed::Missed;
+        }
+        self.early_bytes += payload.len();
+        self.early.push_back((key, event()));
+        Routed::Kept
+    }
+
+    pub(super) fn close(&mut self, reason: &CloseReason) {
+        for queue in std::mem::take(&mut self.queues).into_values().flatten() {
+            queue.close(reason);
+        }
+    }
+}
+
+fn key_of(program: u32, procedure: i32, payload: &Bytes) -> Option<Key> {
+    let family = Family::of(program, procedure)?;
+    let callback = Reader::new(payload).field("callbackID").ok()?;
+    Some((family, callback))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::protocol::lxc;
+
+    const LIFECYCLE: i32 = remote::Procedure::DOMAIN_EVENT_CALLBACK_LIFECYCLE.0;
+    const NETWORK: i32 = remote::Procedure::NETWORK_EVENT_LIFECYCLE.0;
+
+    fn message(callback: u8, number: u8) -> Bytes {
+        Bytes::copy_from_slice(&[0, 0, 0, callback, number])
+    }
+
+    fn drain(queue: &Queue) -> Vec<String> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some(next)) = queue.poll_next(&mut cx) {
+            seen.push(match next {
+                Ok(Notice::Event(event)) => format!("{}", event.payload[4]),
+                Ok(Notice::Lagged { missed }) => format!("lagged {missed}"),
+                Err(error) => error.to_string(),
+            });
+        }
+        seen
+    }
+
+    #[test]
+    fn equal_callback_ids_of_different_drivers_are_kept_apart() {
+        let (domains, networks) = (Queue::new(8), Queue::new(8));
+        let mut router = Router::default();
+        router.begin();
+        router.finish(Some(((Family::Domain, 0), domains.clone())));
+        router.begin();
+        router.finish(Some(((Family::Network, 0), networks.clone())));
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 1)), Routed::Delivered);
+        assert_eq!(router.route(remote::PROGRAM.number, NETWORK, &message(0, 2)), Routed::Delivered);
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(7, 3)), Routed::Unwanted);
+        assert_eq!((drain(&domains), drain(&networks)), (vec!["1".to_owned()], vec!["2".to_owned()]));
+    }
+
+    #[test]
+    fn events_before_the_registrations_reply_are_kept() {
+        let queue = Queue::new(8);
+        let mut router = Router::default();
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 0)), Routed::Unwanted);
+        router.begin();
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 1)), Routed::Kept);
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(1, 2)), Routed::Kept);
+        router.finish(Some(((Family::Domain, 0), queue.clone())));
+        assert_eq!(drain(&queue), ["1"]);
+        assert!(router.early.is_empty());
+    }
+
+    #[test]
+    fn readers_of_one_registration_each_get_all_until_they_leave() {
+        let (first, second) = (Queue::new(8), Queue::new(8));
+        let key = (Family::Domain, 0);
+        let mut router = Router::default();
+        router.finish(Some((key, first.clone())));
+        router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 1));
+        router.join(key, second.clone());
+        router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 2));
+        router.leave(key, &first);
+        router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 3));
+        router.leave(key, &second);
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 4)), Routed::Unwanted);
+        assert_eq!((drain(&first).join(" "), drain(&second).join(" ")), ("1 2".to_owned(), "2 3".to_owned()));
+    }
+
+    #[test]
+    fn loss_is_reported_where_it_happened() {
+        let queue = Queue::new(2);
+        let mut router = Router::default();
+        router.finish(Some(((Family::Domain, 0), queue.clone())));
+        for number in 0..5 {
+            router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, number));
+        }
+        assert_eq!(drain(&queue), ["0", "1", "lagged 3"]);
+        router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 9));
+        router.close(&CloseReason::Eof);
+        assert_eq!(drain(&queue), ["9", "the connection is closed: closed by the daemon"]);
+    }
+
+    #[test]
+    fn waiting_events_are_bounded_in_bytes() {
+        let queue = Queue::new(1000);
+        let mut router = Router::default();
+        router.begin();
+        let large = Bytes::from([vec![0; 4], vec![7; 5 * 1024 * 1024]].concat());
+        let kept = (0..5).map(|_| router.route(remote::PROGRAM.number, LIFECYCLE, &large));
+        assert_eq!(kept.filter(|routed| *routed == Routed::Kept).count(), 3);
+        router.finish(Some(((Family::Domain, 0), queue.clone())));
+        assert_eq!(drain(&queue), ["7", "7", "7", "lagged 2"]);
+        for _ in 0..5 {
+            router.route(remote::PROGRAM.number, LIFECYCLE, &large);
+        }
+        assert_eq!(drain(&queue), ["7", "7", "7", "lagged 2"]);
+    }
+
+    #[test]
+    fn unknown_programs_and_events_are_survived() {
+        let mut router = Router::default();
+        router.begin();
+        for (program, procedure) in [(remote::PROGRAM.number, 9999), (0x1234, 1), (lxc::PROGRAM.number, 1)] {
+            assert_eq!(router.route(program, procedure, &message(0, 0)), Routed::Unwanted);
+        }
+        assert_eq!(
+            router.route(remote::PROGRAM.number, LIFECYCLE, &Bytes::from_static(&[0, 0])),
+            Routed::Unwanted
+        );
+    }
+}

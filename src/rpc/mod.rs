@@ -1,0 +1,23 @@
+//! One conversation with a daemon: calls and their replies, events, keepalive, over any byte stream.
+//!
+//! ```text
+//! Client::call ── permit ── encode ──> Command ──> Driver ── writes ──> daemon
+//!      ^                                             │ owns Session (pure) and the stream
+//!      └──────── oneshot <──── Session::receive <────┘ reads
+//! ```
+//!
+//! Only the driver's task touches the stream, so dropping any future never leaves half a frame on it, and
+//! reading never waits for a user: a reply goes into a oneshot, an event into a bounded queue that reports
+//! what it had to drop.
+
+mod client;
+mod driver;
+mod events;
+mod outbox;
+mod registrations;
+pub mod session;
+mod wire;
+
+pub use client::{Client, Config, KeepaliveConfig, Reply};
+pub use events::{Family, Notice, RawEvent, Subscription};
+pub use wire::{ByteStream, Wire};

@@ -1,0 +1,183 @@
+//! What is waiting to be written, in order.
+
+use std::{
+    collections::VecDeque,
+    io,
+    task::{Context, Poll, ready},
+};
+
+use super::Wire;
+use crate::protocol::frame::Descriptor;
+
+/// Frames up to this many bytes in all are joined, so that many waiting calls take one system call.
+const JOINED: usize = 64 * 1024;
+
+/// Pings and pongs are all that is ever urgent.
+const MOST_URGENT: usize = 2;
+
+/// The frames that wait for the stream to take them.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    entries: VecDeque<Entry>,
+    /// Something was written that a layer in between may have kept.
+    unflushed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: Vec<u8>,
+    sent: usize,
+    descriptors: VecDeque<Descriptor>,
+}
+
+impl Outbox {
+    /// Adds a frame behind all others.
+    pub(super) fn push(&mut self, frame: Vec<u8>, descriptors: Vec<Descriptor>) {
+        match self.entries.back_mut() {
+            Some(last)
+                if descriptors.is_empty()
+                    && last.descriptors.is_empty()
+                    && last.bytes.len() + frame.len() <= JOINED =>
+            {
+                last.bytes.extend_from_slice(&frame);
+            }
+            _ => self.entries.push_back(Entry::new(frame, descriptors)),
+        }
+    }
+
+    /// Adds a frame before all others that have not been begun. One that waits already is not added again, so that a
+    /// daemon that asks for signs of life without reading them does not fill our memory.
+    pub(super) fn push_urgent(&mut self, frame: Vec<u8>) {
+        let begun = self.entries.front().is_some_and(Entry::is_begun);
+        if self.entries.iter().skip(usize::from(begun)).take(MOST_URGENT).any(|entry| entry.bytes == frame) {
+            return;
+        }
+        self.entries.insert(usize::from(begun), Entry::new(frame, Vec::new()));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.unflushed
+    }
+
+    /// Writes until all is written or the stream takes no more.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<io::Result<()>> {
+        while let Some(entry) = self.entries.front_mut() {
+            self.unflushed = true;
+            ready!(entry.poll_write(cx, wire))?;
+            self.entries.pop_front();
+        }
+        if self.unflushed {
+            ready!(wire.poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Entry {
+    fn new(bytes: Vec<u8>, descriptors: Vec<Descriptor>) -> Self {
+        Self { bytes, sent: 0, descriptors: descriptors.into() }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(wire.poll_send(cx, rest, None))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        // The daemon takes exactly one byte for each descriptor.
+        while let Some(descriptor) = self.descriptors.front() {
+            ready!(wire.poll_send(cx, &[0], Some(descriptor)))?;
+            self.descriptors.pop_front();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes a number of bytes, then no more until it is given room.
+    #[derive(Default)]
+    struct Narrow {
+        room: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Wire for Narrow {
+        fn poll_receive(
+            &mut self,
+            _: &mut Context<'_>,
+            _: &mut [u8],
+            _: &mut dyn FnMut(Descriptor),
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_send(
+            &mut self,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+            _: Option<&Descriptor>,
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Poll::Pending;
+            }
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn an_urgent_frame_overtakes_what_has_not_been_begun() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut wire = Narrow { room: 2, taken: Vec::new() };
+        let mut outbox = Outbox::default();
+        outbox.push(b"first".to_vec(), Vec::new());
+        outbox.push(vec![b'x'; JOINED], Vec::new());
+        assert!(outbox.poll_write(&mut cx, &mut wire).is_pending());
+        outbox.push_urgent(b"PONG".to_vec());
+        wire.room = 2 * JOINED;
+        assert!(outbox.poll_write(&mut cx, &mut wire).is_ready());
+        assert!(wire.taken.starts_with(b"firstPONGxx"));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn an_urgent_frame_waits_once() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![0; 60], Vec::new());
+        for _ in 0..1000 {
+            outbox.push_urgent(b"PONG".to_vec());
+            outbox.push_urgent(b"PING".to_vec());
+        }
+        assert_eq!(outbox.entries.len(), 3);
+    }
+
+    #[test]
+    fn small_frames_are_joined() {
+        let mut outbox = Outbox::default();
+        for _ in 0..100 {
+            outbox.push(vec![0; 60], Vec::new());
+        }
+        assert_eq!(outbox.entries.len(), 1);
+    }
+}
