@@ -11,10 +11,19 @@
 //! Left uses right, nothing else. [`rpc`] and [`transport`] do not know each other: `rpc` takes any byte stream.
 #![warn(missing_docs)]
 
+pub mod auth;
 pub mod error;
+mod objects;
 pub mod protocol;
 pub mod rpc;
+pub mod transport;
+pub mod uri;
 pub mod xdr;
 
 pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteError, Result, Waiting};
+pub use objects::{
+    Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainEvents, DomainSnapshot,
+    Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool,
+    StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, enums, fields, ledger, results,
+};
 pub use rpc::KeepaliveConfig;

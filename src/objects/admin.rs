@@ -1,0 +1,137 @@
+//! The administration of a daemon itself: its servers and their clients, its log, its limits.
+//!
+//! This is on a socket of its own, which by default only root may open.
+//!
+//! ```no_run
+//! # async fn example() -> libvirt_client::Result<()> {
+//! use libvirt_client::admin::AdminConnection;
+//!
+//! let connection = AdminConnection::open("libvirtd:///system").await?;
+//! for server in connection.list_servers().await? {
+//!     println!("{}: {} clients", server.name(), server.list_clients().await?.len());
+//! }
+//! connection.close().await
+//! # }
+//! ```
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{TypedParams, enums::ClientTransport, found, handles::handle, open, saturating};
+use crate::{
+    error::{CloseReason, Error, Result},
+    protocol::admin,
+    rpc,
+};
+
+/// A connection to the administration of a daemon. Cheap to clone; it ends when the last clone, and the last of what came
+/// from it, is dropped, or with [`close`](Self::close).
+///
+/// C: `virAdmConnectPtr`.
+#[doc(alias = "virAdmConnectPtr")]
+#[derive(Clone, Debug)]
+pub struct AdminConnection {
+    uri: Arc<str>,
+    client: rpc::Client,
+}
+
+handle! {
+    /// A part of a daemon that listens on sockets and has a pool of threads: `libvirtd`, `admin`. Equal if the name is.
+    ///
+    /// C: `virAdmServerPtr`.
+    #[doc(alias = "virAdmServerPtr")]
+    Server(AdminConnection, admin::NonnullServer), same: |wire| wire.name.clone(), shows: name
+}
+
+handle! {
+    /// Somebody who is connected to a server. Equal if its number and the server are.
+    ///
+    /// C: `virAdmClientPtr`.
+    #[doc(alias = "virAdmClientPtr")]
+    Client(AdminConnection, admin::NonnullClient), same: |wire| (wire.id, wire.srv.name.clone()),
+    shows: id server transport connected_at
+}
+
+impl AdminConnection {
+    /// Opens the administration of the daemon that `uri` names: `libvirtd:///system`, `virtqemud:///session`, with a socket
+    /// elsewhere `libvirtd:///system?socket=/path`. It takes at most 30 seconds.
+    ///
+    /// # Errors
+    /// [`Error::Uri`], [`Error::Connect`], the deadline, or the daemon's refusal.
+    pub async fn open(uri: impl Into<String>) -> Result<Self> {
+        let uri = uri.into();
+        let client = open::open_admin(&uri).await?;
+        Ok(Self { uri: uri.into(), client })
+    }
+
+    /// Returns the URI that was opened.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Returns the raw layer, which can make any call of the protocol.
+    #[must_use]
+    pub fn client(&self) -> &rpc::Client {
+        &self.client
+    }
+
+    /// Returns a handle to the same connection whose calls, and those of objects that come from it, have another
+    /// deadline, or none.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { uri: self.uri.clone(), client: self.client.with_timeout(timeout) }
+    }
+
+    /// Tells the daemon goodbye and ends the connection for all its clones.
+    ///
+    /// # Errors
+    /// The connection had ended already, for another reason than ours.
+    pub async fn close(self) -> Result<()> {
+        let goodbye = self.client.with_timeout(Duration::from_secs(5)).call(admin::ConnectCloseArgs).await;
+        self.client.close().await;
+        match goodbye {
+            Err(Error::Closed(CloseReason::Client)) | Err(Error::Timeout { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Server {
+    /// Returns the name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.wire.name
+    }
+}
+
+impl Client {
+    /// Returns its number, which no other client of the daemon gets.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.wire.id
+    }
+
+    /// Returns the server that it is connected to.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server::new(self.wire.srv.clone(), &self.connection)
+    }
+
+    /// Returns how it is connected.
+    #[must_use]
+    pub fn transport(&self) -> ClientTransport {
+        ClientTransport(i32::try_from(self.wire.transport).unwrap_or(-1))
+    }
+
+    /// Returns since when it is connected, by the daemon's clock, to the second.
+    #[must_use]
+    pub fn connected_at(&self) -> SystemTime {
+        let seconds = u64::try_from(self.wire.timestamp).unwrap_or(0);
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/admin_objects.rs"));

@@ -1,0 +1,234 @@
+//! The connection to a daemon, and how it is opened.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use super::{DomainEvents, enums::TypedParameterFlags, events, open};
+use crate::{
+    error::{CloseReason, Error, Result},
+    protocol::remote,
+    rpc::{Client, Config, KeepaliveConfig, Wire},
+};
+
+/// A connection to a libvirt daemon. Cheap to clone; all clones share it, and so do the objects that come from it. It
+/// ends when the last of them is dropped, or with [`close`](Self::close).
+///
+/// ```no_run
+/// # async fn example() -> libvirt_client::Result<()> {
+/// use libvirt_client::Connection;
+///
+/// let connection = Connection::open("qemu:///system").await?;
+/// for domain in connection.list_domains().await? {
+///     println!("{} {}", domain.name(), domain.info().await?.state);
+/// }
+/// connection.close().await
+/// # }
+/// ```
+///
+/// C: `virConnectPtr`.
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+    client: Client,
+}
+
+struct Inner {
+    uri: String,
+    features: Features,
+}
+
+/// A feature that a daemon or its driver may have, by libvirt's number (`VIR_DRV_FEATURE_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Feature(pub(super) i32);
+
+impl Feature {
+    pub(super) const TYPED_PARAM_STRING: Self = Self(9);
+    pub(super) const PROGRAM_KEEPALIVE: Self = Self(10);
+    pub(super) const REMOTE_EVENT_CALLBACK: Self = Self(14);
+    pub(super) const REMOTE_CLOSE_CALLBACK: Self = Self(15);
+    pub(super) const NETWORK_UPDATE_ORDER: Self = Self(16);
+}
+
+/// What was negotiated when the connection was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Features {
+    /// Events are registered one by one, under callback ids.
+    pub(super) event_callback: bool,
+    /// Typed parameters may be strings.
+    pub(super) typed_param_string: bool,
+    /// The daemon can say when its own connection to the hypervisor ends.
+    pub(super) close_callback: bool,
+}
+
+/// How a connection is to be opened: see [`Connection::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct Builder {
+    pub(super) uri: String,
+    pub(super) read_only: bool,
+    pub(super) open_timeout: Option<Duration>,
+    pub(super) keepalive: Option<KeepaliveConfig>,
+    pub(super) config: Config,
+}
+
+impl Builder {
+    /// Asks for a connection that cannot change anything, over the socket that is open to all users where there is
+    /// one.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Limits how long opening may take in all; 30 seconds unless stated, `None` for as long as it takes.
+    pub fn open_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.open_timeout = timeout.into();
+        self
+    }
+
+    /// Limits how long each call may take; unlimited unless stated, since some calls (save, migrate) take as long as
+    /// they take, and a dead daemon is noticed by keepalive.
+    pub fn call_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.call_timeout = timeout.into();
+        self
+    }
+
+    /// Sets when a silent daemon is given up; after 30 seconds unless stated, never with `None`.
+    pub fn keepalive(mut self, keepalive: impl Into<Option<KeepaliveConfig>>) -> Self {
+        self.keepalive = keepalive.into();
+        self
+    }
+
+    /// Sets how many calls the daemon is given at once; 4 unless stated. More than its `max_client_requests` − 1 makes it
+    /// stop reading and, with keepalive, may make it cut the connection.
+    pub fn max_in_flight(mut self, calls: usize) -> Self {
+        self.config.in_flight = calls;
+        self
+    }
+
+    /// Sets how many events may wait in each subscription before some are dropped, which is then reported; 1,024
+    /// unless stated.
+    pub fn event_queue(mut self, events: usize) -> Self {
+        self.config.event_queue = events;
+        self
+    }
+
+    /// Returns how the connection would be made, and why so, without making it.
+    ///
+    /// # Errors
+    /// [`Error::Uri`] or [`Error::Unsupported`].
+    pub fn plan(&self) -> Result<open::Plan> {
+        open::plan(self)
+    }
+
+    /// Opens the connection (`AUTH_LIST`, `CONNECT_OPEN` and others; C: `virConnectOpenAuth`).
+    ///
+    /// # Errors
+    /// [`Error::Uri`], [`Error::Connect`], [`Error::Auth`], the deadline, or the daemon's refusal to open.
+    pub async fn open(self) -> Result<Connection> {
+        open::open(&self).await
+    }
+
+    /// Opens the connection over a stream that is connected to a daemon already, and asks it to open `name`, such as
+    /// `test:///default`, or what it likes best. The builder's URI is not used.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_over(self, wire: impl Wire, name: impl Into<Option<String>>) -> Result<Connection> {
+        open::open_over(&self, wire, name.into()).await
+    }
+}
+
+impl Connection {
+    /// Opens a connection to what `uri` names, as in `qemu:///system`, with the defaults of [`builder`](Self::builder).
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub async fn open(uri: impl Into<String>) -> Result<Self> {
+        Self::builder(uri).open().await
+    }
+
+    /// Starts to describe a connection to what `uri` names.
+    pub fn builder(uri: impl Into<String>) -> Builder {
+        Builder {
+            uri: uri.into(),
+            read_only: false,
+            open_timeout: Some(Duration::from_secs(30)),
+            keepalive: Some(KeepaliveConfig::default()),
+            config: Config::default(),
+        }
+    }
+
+    pub(super) fn new(client: Client, uri: String, features: Features) -> Self {
+        Self { inner: Arc::new(Inner { uri, features }), client }
+    }
+
+    /// Returns the raw layer, which can make any call of the protocol.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns a handle to the same connection whose calls, and those of objects that come from it, have another
+    /// deadline, or none.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { inner: self.inner.clone(), client: self.client.with_timeout(timeout) }
+    }
+
+    /// Returns the URI that was opened; if none was, the one that the daemon chose.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.inner.uri
+    }
+
+    pub(super) fn features(&self) -> Features {
+        self.inner.features
+    }
+
+    /// Returns the flag that asks for typed parameters that are strings, if the daemon knows it
+    /// (`VIR_TYPED_PARAM_STRING_OKAY`).
+    pub(super) fn flag_for_strings(&self) -> u32 {
+        if self.inner.features.typed_param_string { TypedParameterFlags::STRING_OKAY.bits() } else { 0 }
+    }
+
+    /// Tells the daemon goodbye, writes what was handed over before, and ends the connection for all its clones.
+    /// (`CONNECT_CLOSE`; C: `virConnectClose`).
+    ///
+    /// # Errors
+    /// The connection had ended already, for another reason than ours.
+    ///
+    /// # Cancel safety
+    /// Dropped before the goodbye has had its turn, the future changes nothing; dropped later, the connection may end or
+    /// live on until its last clone is dropped.
+    pub async fn close(self) -> Result<()> {
+        let goodbye = self.client.with_timeout(GOODBYE).call(remote::ConnectCloseArgs).await;
+        self.client.close().await;
+        match goodbye {
+            Err(Error::Closed(CloseReason::Client)) | Err(Error::Timeout { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the connection's end and returns its reason.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        self.client.closed()
+    }
+
+    /// Subscribes to the starts, stops and other changes of life of all domains
+    /// (`CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`; C: `virConnectDomainEventRegisterAny` with
+    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`).
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] for daemons older than libvirt 1.3.3.
+    pub async fn domain_lifecycle_events(&self) -> Result<DomainEvents> {
+        events::subscribe_lifecycle(self).await
+    }
+}
+
+/// How long the daemon may take to answer to goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("uri", &self.inner.uri).field("client", &self.client).finish()
+    }
+}

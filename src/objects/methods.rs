@@ -1,0 +1,19 @@
+//! The methods that do one call each, generated from the definitions and from `protocol/api.toml`.
+
+#![allow(clippy::clone_on_copy, reason = "whether arguments are Copy does not matter to what is generated")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    Connection, CpuMap, Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter,
+    NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid, enums,
+    found, results, saturating,
+};
+use crate::{
+    error::Result,
+    protocol::{qemu, remote},
+};
+
+include!(concat!(env!("OUT_DIR"), "/objects.rs"));

@@ -1,0 +1,65 @@
+//! What users hold: a [`Connection`] and the objects of its daemon.
+
+pub mod admin;
+mod by_hand;
+mod connection;
+pub mod enums;
+mod events;
+pub mod fields;
+mod handles;
+pub mod ledger;
+mod methods;
+mod open;
+mod params;
+pub mod results;
+mod uuid;
+
+pub use by_hand::CpuMap;
+pub use connection::{Builder, Connection};
+pub use events::{DomainEvent, DomainEvents};
+pub use handles::{
+    Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter, NetworkFilterBinding,
+    NetworkPort, NodeDevice, Secret, StoragePool, StorageVol,
+};
+pub use params::{TypedParams, TypedValue};
+pub use uuid::{Uuid, UuidError};
+
+use crate::error::Result;
+
+/// Reads what the wire has as characters of C, up to their end.
+fn text(characters: &[u8]) -> String {
+    let end = characters.iter().position(|&c| c == 0).unwrap_or(characters.len());
+    String::from_utf8_lossy(characters.get(..end).unwrap_or(characters)).into_owned()
+}
+
+/// Makes `None` of the daemon's answer that there is no such object.
+fn found<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes a number as it is or, where it does not fit, the largest that does.
+fn saturating<T: TryFrom<u128>>(number: u128, max: T) -> T {
+    T::try_from(number).unwrap_or(max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_ends_where_c_ends_it() {
+        assert_eq!(text(b"x86_64\0\0garbage"), "x86_64");
+        assert_eq!(text(b"no end"), "no end");
+        assert_eq!(text(b"\xff\0"), "\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_too_large_becomes_the_largest() {
+        assert_eq!(saturating(70_000, u16::MAX), u16::MAX);
+        assert_eq!(saturating(7, u16::MAX), 7);
+    }
+}
