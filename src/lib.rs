@@ -16,6 +16,8 @@ pub mod error;
 mod objects;
 pub mod protocol;
 pub mod rpc;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 pub mod uri;
 pub mod xdr;
