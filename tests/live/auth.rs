@@ -1,0 +1,83 @@
+//! Authentication over the local socket.
+
+use std::path::Path;
+
+use libvirt_client::{Connection, Error, ErrorCode};
+
+use crate::{
+    TEST,
+    support::{Daemon, daemon::through_socket, inside, live},
+};
+
+/// What polkit asks its rules about, for the socket of writers.
+const MAY_MANAGE: &str = "\
+polkit.addRule(function(action, subject) {
+    if (action.id == 'org.libvirt.unix.manage' && subject.user == 'nobody') return polkit.Result.YES;
+});";
+
+fn polkit(rules: &str) -> Daemon {
+    Daemon::builder()
+        .setting("auth_unix_rw", "polkit")
+        .setting("auth_unix_ro", "polkit")
+        .polkit(rules)
+        .start()
+}
+
+#[test]
+fn polkit_lets_in_whom_its_rules_allow() {
+    let name = "auth::polkit_lets_in_whom_its_rules_allow";
+    inside::as_nobody(
+        name,
+        || polkit(MAY_MANAGE),
+        async |socket| {
+            let connection = Connection::open(through_socket(TEST, Path::new(&socket))).await.unwrap();
+            let domain = connection.domain_by_name("test").await.unwrap();
+            domain.destroy().await.unwrap();
+            assert_eq!(domain.state().await.unwrap().state.0, 5);
+        },
+    );
+}
+
+#[test]
+fn polkit_refuses_whom_its_rules_do_not_allow() {
+    let name = "auth::polkit_refuses_whom_its_rules_do_not_allow";
+    inside::as_nobody(
+        name,
+        || polkit(""),
+        async |socket| {
+            let error = Connection::open(through_socket(TEST, Path::new(&socket))).await.unwrap_err();
+            assert_eq!(error.code(), Some(ErrorCode::AUTH_UNAVAILABLE), "{error:?}");
+            assert_eq!(error.code(), Some(ErrorCode(94)));
+            let said = error.to_string();
+            assert!(said.contains("no polkit agent") && said.contains("org.libvirt.unix.manage"), "{said}");
+        },
+    );
+}
+
+#[test]
+fn polkit_lets_everybody_read() {
+    let name = "auth::polkit_lets_everybody_read";
+    inside::as_nobody(
+        name,
+        || polkit(""),
+        async |socket| {
+            let socket = format!("{socket}-ro");
+            let connection = Connection::open(through_socket(TEST, Path::new(&socket))).await.unwrap();
+            let domain = connection.domain_by_name("test").await.unwrap();
+            assert_eq!(domain.state().await.unwrap().state.0, 1);
+            assert_eq!(domain.destroy().await.unwrap_err().code(), Some(ErrorCode::OPERATION_DENIED));
+        },
+    );
+}
+
+#[test]
+fn what_the_daemon_does_not_offer_is_said() {
+    live(async {
+        let daemon = Daemon::start();
+        let uri = daemon.uri(TEST) + "&auth=polkit";
+        let error = Connection::open(uri).await.unwrap_err();
+        assert!(matches!(error, Error::Auth(_)), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains("polkit") && said.contains("offers none"), "asked for and offered: {said}");
+    });
+}

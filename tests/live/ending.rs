@@ -1,0 +1,145 @@
+//! How connections end, and that everybody who waits is told.
+
+use std::time::{Duration, Instant};
+
+use libvirt_client::{CloseReason, Connection, KeepaliveConfig};
+
+use crate::{
+    TEST,
+    blocked::Blocked,
+    support::{Daemon, live, wait_until},
+};
+
+#[test]
+fn a_frozen_daemon_is_noticed_by_keepalive() {
+    live(async {
+        let daemon = Daemon::start();
+        let interval = Duration::from_secs(1);
+        let connection = Connection::builder(daemon.uri(TEST))
+            .keepalive(KeepaliveConfig { interval, count: 2 })
+            .open()
+            .await
+            .unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        daemon.signal("STOP");
+        let stopped = Instant::now();
+        let error = domain.info().await.unwrap_err();
+        let after = stopped.elapsed();
+        assert!(matches!(error.close_reason(), Some(CloseReason::Keepalive { .. })), "{error:?}");
+        // Three intervals without a sign of life, of which part of one may have passed before; and half a second for us.
+        assert!(after > interval && after <= interval * 3 + Duration::from_millis(500), "{after:?}");
+        assert!(matches!(connection.closed().await, CloseReason::Keepalive { .. }));
+        daemon.signal("CONT");
+    });
+}
+
+#[test]
+fn a_busy_daemon_that_answers_pings_is_not_given_up() {
+    live(async {
+        let daemon = Daemon::start();
+        let interval = Duration::from_millis(200);
+        let connection = Connection::builder(daemon.uri(TEST))
+            .keepalive(KeepaliveConfig { interval, count: 1 })
+            .open()
+            .await
+            .unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        let blocked = Blocked::domain(&daemon, "test").await;
+        let (info, ()) = tokio::join!(domain.info(), async {
+            tokio::time::sleep(interval * 10).await;
+            blocked.release();
+        });
+        assert_eq!(info.unwrap().state.0, 5);
+    });
+}
+
+#[test]
+fn an_idle_client_answers_the_daemons_pings() {
+    live(async {
+        // A client that does not answer is cut off after two seconds.
+        let daemon = Daemon::builder().setting("keepalive_interval", 1).setting("keepalive_count", 1).start();
+        let connection = Connection::builder(daemon.uri(TEST)).keepalive(None).open().await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_millis(3500), connection.closed()).await;
+        assert!(ended.is_err(), "{ended:?}");
+        assert_eq!(connection.hostname().await.unwrap(), daemon.virsh(TEST, &["hostname"]));
+    });
+}
+
+#[test]
+fn a_killed_daemon_ends_every_pending_call_at_once() {
+    live(async {
+        let mut daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        let blocked = Blocked::domain(&daemon, "test").await;
+        // More than may be in flight: some wait for the daemon, some for their turn.
+        let calls: Vec<_> = (0..10)
+            .map(|_| {
+                let domain = domain.clone();
+                tokio::spawn(async move { (domain.info().await, Instant::now()) })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(calls.iter().all(|call| !call.is_finished()));
+        let killed = Instant::now();
+        daemon.signal("KILL");
+        for call in calls {
+            let (result, ended) = call.await.unwrap();
+            let error = result.unwrap_err();
+            assert!(matches!(error.close_reason(), Some(CloseReason::Eof | CloseReason::Io(_))), "{error:?}");
+            assert!(ended.duration_since(killed) < Duration::from_secs(1));
+        }
+        drop(blocked);
+        let error = domain.info().await.unwrap_err();
+        assert!(error.close_reason().is_some(), "later calls fail at once: {error:?}");
+        daemon.restart();
+        let again = Connection::open(daemon.uri(TEST)).await.unwrap();
+        assert!(again.domain_by_name("test").await.is_ok());
+    });
+}
+
+#[test]
+fn a_client_that_the_administrator_disconnects_is_told() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let clients = clients(&daemon);
+        assert_eq!(clients.len(), 1);
+        daemon.virt_admin(&["client-disconnect", "libvirtd", &clients[0]]);
+        assert!(matches!(connection.closed().await, CloseReason::Eof | CloseReason::Io(_)));
+    });
+}
+
+#[test]
+fn a_closed_connection_is_gone_from_the_daemon() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        assert_eq!(clients(&daemon).len(), 1);
+        connection.close().await.unwrap();
+        wait_until(|| clients(&daemon).is_empty()).await;
+        let error = domain.info().await.unwrap_err();
+        assert!(matches!(error.close_reason(), Some(CloseReason::Client)), "{error:?}");
+    });
+}
+
+#[test]
+fn a_dropped_connection_is_gone_from_the_daemon() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        drop(connection);
+        assert!(domain.info().await.is_ok(), "a domain keeps its connection open");
+        assert_eq!(clients(&daemon).len(), 1);
+        drop(domain);
+        wait_until(|| clients(&daemon).is_empty()).await;
+    });
+}
+
+/// The numbers of the clients that the daemon serves now.
+fn clients(daemon: &Daemon) -> Vec<String> {
+    let list = daemon.virt_admin(&["srv-clients-list", "libvirtd"]);
+    list.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}

@@ -1,0 +1,469 @@
+//! A real libvirtd for one test, apart from the system's and from every other test's.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsStr,
+    fmt, fs,
+    io::Write,
+    os::unix::{fs::MetadataExt, fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use libvirt_client::Error;
+
+use super::command::{self, Background};
+
+/// How long one command against the daemon may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// How long the daemon may take to accept connections: 70 ms are usual.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// What a socket's address holds, on Linux, without the zero byte at its end.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// A libvirtd in mount, pid and network namespaces of its own; it and all that it started end with this value.
+///
+/// Its files are in a directory of its own, so that its sockets can be reached from outside. The directory is
+/// removed in the end, except where the variable `LIBVIRT_TEST_KEEP` is set.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    directory: PathBuf,
+    /// `unshare`, whose child is pid 1 of the namespaces and reads our lines.
+    namespaces: Child,
+}
+
+/// What a daemon should be like.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    settings: BTreeMap<String, String>,
+    arguments: &'static str,
+    private_net: bool,
+    virtlogd: bool,
+    polkit_rules: Option<String>,
+}
+
+impl Daemon {
+    /// Starts a daemon that asks for no authentication.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        Self::builder().start()
+    }
+
+    pub(crate) fn builder() -> Builder {
+        let builder = Builder {
+            settings: BTreeMap::new(),
+            arguments: "",
+            private_net: true,
+            virtlogd: false,
+            polkit_rules: None,
+        };
+        builder
+            .setting("auth_unix_ro", "none")
+            .setting("auth_unix_rw", "none")
+            .setting("unix_sock_ro_perms", "0777")
+            .setting("unix_sock_rw_perms", "0777")
+    }
+
+    /// Returns the directory that all of the daemon's files are in: `etc`, `lib`, `run`, `log`, `cache`.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join("run/libvirt-sock")
+    }
+
+    pub(crate) fn read_only_socket(&self) -> PathBuf {
+        self.directory.join("run/libvirt-sock-ro")
+    }
+
+    /// Leads a URI such as `test:///default` to this daemon, by transport and `socket` parameter.
+    pub(crate) fn uri(&self, uri: &str) -> String {
+        through_socket(uri, &self.socket())
+    }
+
+    /// The same, over the socket for readers.
+    pub(crate) fn read_only_uri(&self, uri: &str) -> String {
+        through_socket(uri, &self.read_only_socket())
+    }
+
+    /// Writes a file that the daemon can read, and returns its path.
+    pub(crate) fn file(&self, name: &str, contents: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::write(&path, contents).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        path
+    }
+
+    /// Makes a named pipe, which blocks whoever opens one end until somebody opens the other.
+    pub(crate) fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        let mut mkfifo = Command::new("mkfifo");
+        mkfifo.arg(&path);
+        command::run(mkfifo, COMMAND_LIMIT).expect_success();
+        path
+    }
+
+    /// Runs virsh on this daemon, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn virsh<S: AsRef<OsStr>>(&self, uri: &str, arguments: &[S]) -> String {
+        let mut virsh = Command::new("virsh");
+        virsh.env("LC_ALL", "C").arg("--quiet").arg("--connect").arg(self.uri(uri)).args(arguments);
+        command::run(virsh, COMMAND_LIMIT).expect_success()
+    }
+
+    /// Runs virt-admin on this daemon, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn virt_admin(&self, arguments: &[&str]) -> String {
+        let socket = self.directory.join("run/libvirt-admin-sock");
+        let mut virt_admin = Command::new("virt-admin");
+        virt_admin.env("LC_ALL", "C").arg("--quiet").arg("--connect");
+        virt_admin.arg(format!("libvirtd:///system?socket={}", socket.display())).args(arguments);
+        command::run(virt_admin, COMMAND_LIMIT).expect_success()
+    }
+
+    /// Runs a Python program with libvirt's own binding; `connection` is open in it. Returns what it printed.
+    #[track_caller]
+    pub(crate) fn python(&self, uri: &str, program: &str) -> String {
+        command::run(self.python_command(uri, program), COMMAND_LIMIT).expect_success()
+    }
+
+    /// Does something in Python that fails, and returns the error's code, domain and message, as [`said`] does ours.
+    #[track_caller]
+    pub(crate) fn python_error(&self, uri: &str, statement: &str) -> String {
+        let program = format!(
+            "try: {statement}\nexcept libvirt.libvirtError as error:\n    \
+             print(error.get_error_code(), error.get_error_domain(), error.get_error_message())"
+        );
+        self.python(uri, &program)
+    }
+
+    /// Starts such a program in the background; it prints to a file.
+    #[track_caller]
+    pub(crate) fn spawn_python(&self, uri: &str, program: &str, output: &Path) -> Background {
+        Background::spawn(self.python_command(uri, program), output)
+    }
+
+    fn python_command(&self, uri: &str, program: &str) -> Command {
+        let program = format!(
+            "import libvirt, sys\nlibvirt.registerErrorHandler(lambda *a: None, None)\n\
+             libvirt.virEventRegisterDefaultImpl()\nconnection = libvirt.open(sys.argv[1])\n{program}\n"
+        );
+        // The distribution's interpreter has the binding; another one that comes first in PATH may not.
+        let mut python = Command::new("/usr/bin/python3");
+        python.env("LC_ALL", "C.UTF-8").args(["-u", "-c"]).arg(program).arg(self.uri(uri));
+        python
+    }
+
+    /// Runs a line of shell inside the daemon's namespaces, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn shell(&self, line: &str) -> String {
+        let mut inside = self.inside();
+        inside.args(["bash", "-c", line]);
+        command::run(inside, COMMAND_LIMIT).expect_success()
+    }
+
+    /// Returns a command that runs the program given as its arguments inside the daemon's namespaces.
+    #[track_caller]
+    pub(crate) fn inside(&self) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg("--target").arg(self.first_process().to_string());
+        nsenter.args(["--mount", "--pid", "--net", "--"]).current_dir("/");
+        nsenter
+    }
+
+    /// Sends a signal to libvirtd: `STOP`, `CONT`, `TERM`; and `KILL`, after which it is gone when this returns.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: &str) {
+        self.shell(&format!("kill -{signal} $(cat {}/run/libvirtd.pid)", self.directory.display()));
+        let end = Instant::now() + COMMAND_LIMIT;
+        while signal == "KILL" && !self.ended().exists() {
+            assert!(Instant::now() < end, "libvirtd did not end when it was killed\n{}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Kills libvirtd and starts another in the same namespaces, with the same files.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        if !self.ended().exists() {
+            self.signal("KILL");
+        }
+        fs::remove_file(self.ended()).unwrap_or_else(|error| panic!("cannot remove a file: {error}"));
+        self.tell("start");
+        if let Err(error) = self.wait_until_ready() {
+            panic!("{error}");
+        }
+    }
+
+    /// Returns the last lines of what the daemon wrote, for the messages of failing tests.
+    pub(crate) fn log(&self) -> String {
+        ["log/namespaces", "log/libvirtd.log"].map(|name| tail(&self.directory.join(name))).concat()
+    }
+
+    /// Has pid 1 of the namespaces carry out a line of shell.
+    #[track_caller]
+    fn tell(&mut self, line: &str) {
+        let written = match &mut self.namespaces.stdin {
+            Some(stdin) => writeln!(stdin, "{line}"),
+            None => panic!("the namespaces are being torn down"),
+        };
+        if let Err(error) = written {
+            panic!("the namespaces are gone: {error}\n{}", self.log());
+        }
+    }
+
+    /// Returns pid 1 of the namespaces, by its number outside.
+    #[track_caller]
+    fn first_process(&self) -> u32 {
+        let pid = self.namespaces.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let first = children.split_whitespace().next().and_then(|child| child.parse().ok());
+        first.unwrap_or_else(|| panic!("the namespaces are gone\n{}", self.log()))
+    }
+
+    /// Waits until somebody accepts on the socket: that its file exists says nothing, a killed daemon leaves it.
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let end = Instant::now() + START_LIMIT;
+        loop {
+            if UnixStream::connect(self.socket()).is_ok() {
+                return Ok(());
+            }
+            let gone = self.namespaces.try_wait().map_err(|error| error.to_string())?;
+            if let Some(status) = gone {
+                return Err(format!("libvirtd's namespaces ended at once, {status}\n{}", self.log()));
+            }
+            if let Ok(status) = fs::read_to_string(self.ended()) {
+                return Err(format!("libvirtd did not start: {status}{}", self.log()));
+            }
+            if Instant::now() > end {
+                return Err(format!("libvirtd did not start within {START_LIMIT:?}\n{}", self.log()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The file in which pid 1 of the namespaces says that libvirtd ended, and how.
+    fn ended(&self) -> PathBuf {
+        self.directory.join("ended")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- the daemon's log\n{}", self.log());
+        }
+        drop(self.namespaces.stdin.take());
+        let _ = self.namespaces.kill();
+        let _ = self.namespaces.wait();
+        if env::var_os("LIBVIRT_TEST_KEEP").is_some() {
+            eprintln!("the daemon's files are kept in {}", self.directory.display());
+            return;
+        }
+        // The kernel takes some milliseconds to kill all of the namespace, and what still runs may write files.
+        for _ in 0..200 {
+            let _ = fs::remove_dir_all(&self.directory);
+            if !self.directory.exists() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("cannot remove {}", self.directory.display());
+    }
+}
+
+impl Builder {
+    /// Sets a line of libvirtd.conf. Rust's `{:?}` writes texts, numbers and lists of them as that file wants them.
+    pub(crate) fn setting(mut self, name: &str, value: impl fmt::Debug) -> Self {
+        self.settings.insert(name.to_owned(), format!("{value:?}"));
+        self
+    }
+
+    /// Has the daemon listen on the ports that its settings name, in the network namespace of the tests.
+    pub(crate) fn listen(mut self) -> Self {
+        self.private_net = false;
+        self.arguments = "--listen";
+        self
+    }
+
+    /// Runs virtlogd beside it, which QEMU's output then goes through.
+    pub(crate) fn virtlogd(mut self) -> Self {
+        self.virtlogd = true;
+        self
+    }
+
+    /// Runs a D-Bus system bus and polkit beside it, with these rules (JavaScript).
+    pub(crate) fn polkit(mut self, rules: &str) -> Self {
+        self.polkit_rules = Some(rules.to_owned());
+        self
+    }
+
+    /// Starts the daemon, or fails the test with what it wrote.
+    #[track_caller]
+    pub(crate) fn start(self) -> Daemon {
+        self.try_start().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts the daemon and waits until it accepts connections.
+    pub(crate) fn try_start(self) -> Result<Daemon, String> {
+        self.require_parts()?;
+        let directory = free_directory()?;
+        self.write_files(&directory)
+            .map_err(|error| format!("cannot write to {}: {error}", directory.display()))?;
+        let mut unshare = Command::new("unshare");
+        // The first process is killed with unshare, and everything in its pid namespace is killed with it.
+        unshare.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+            "--mount-proc",
+        ]);
+        if self.private_net {
+            unshare.arg("--net");
+        }
+        unshare
+            .args(["--", "bash"])
+            .arg(directory.join("namespace.sh"))
+            .env("LIVE_DIR", &directory)
+            .env("LIVE_PRIVATE_NET", flag(self.private_net))
+            .env("LIVE_VIRTLOGD", flag(self.virtlogd))
+            .env("LIVE_SYSTEM_BUS", flag(self.polkit_rules.is_some()))
+            .env("LIVE_ARGUMENTS", self.arguments);
+        let log = fs::File::create(directory.join("log/namespaces")).map_err(|error| error.to_string())?;
+        let errors = log.try_clone().map_err(|error| error.to_string())?;
+        unshare.current_dir("/").stdin(Stdio::piped()).stdout(log).stderr(errors);
+        let namespaces = unshare.spawn().map_err(|error| format!("cannot run unshare: {error}"))?;
+        let mut daemon = Daemon { directory, namespaces };
+        daemon.wait_until_ready()?;
+        Ok(daemon)
+    }
+
+    /// Says what to install where something is missing: a test that cannot run must not look like one that passed.
+    fn require_parts(&self) -> Result<(), String> {
+        let mut parts = vec![
+            ("libvirtd", "libvirt-daemon"),
+            ("virsh", "libvirt-clients"),
+            ("unshare", "util-linux"),
+            ("nsenter", "util-linux"),
+            ("mount", "mount"),
+            ("ip", "iproute2"),
+        ];
+        if self.polkit_rules.is_some() {
+            parts.extend([("dbus-daemon", "dbus"), ("dbus-send", "dbus"), ("setpriv", "util-linux")]);
+        }
+        if self.virtlogd {
+            parts.push(("virtlogd", "libvirt-daemon"));
+        }
+        parts.retain(|(program, _)| !installed(program));
+        if !parts.is_empty() {
+            let (programs, packages): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            return Err(format!(
+                "this test needs a real libvirtd, and {} not found; on Debian and Ubuntu: \
+                 apt-get install {}; or let tests/run install what is needed",
+                programs.join(", ") + if programs.len() == 1 { " is" } else { " are" },
+                packages.join(" "),
+            ));
+        }
+        let me =
+            fs::metadata("/proc/self").map_err(|error| format!("cannot read /proc/self: {error}"))?.uid();
+        if me != 0 {
+            return Err(format!(
+                "this test starts a private libvirtd, which needs namespaces and so root, but runs as user {me}; \
+                 tests/run runs such tests with sudo"
+            ));
+        }
+        Ok(())
+    }
+
+    fn write_files(&self, directory: &Path) -> std::io::Result<()> {
+        for name in [
+            "etc/qemu/networks",
+            "lib/images",
+            "lib/qemu",
+            "lib/dnsmasq",
+            "run",
+            "log/qemu",
+            "cache",
+            "polkit",
+        ] {
+            fs::create_dir_all(directory.join(name))?;
+        }
+        // Other users must come through to the sockets, and polkitd reads its rules as a user of its own.
+        for name in ["", "run", "polkit"] {
+            fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        let mut conf = format!("log_outputs = \"3:file:{}/log/libvirtd.log\"\n", directory.display());
+        for (name, value) in &self.settings {
+            conf += &format!("{name} = {value}\n");
+        }
+        fs::write(directory.join("etc/libvirtd.conf"), conf)?;
+        let mut qemu_conf = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\n\
+                             remember_owner = 0\nnamespaces = []\ncgroup_controllers = []\n"
+            .to_owned();
+        if !self.virtlogd {
+            qemu_conf += "stdio_handler = \"file\"\n";
+        }
+        fs::write(directory.join("etc/qemu.conf"), qemu_conf)?;
+        fs::write(directory.join("namespace.sh"), include_str!("namespace.sh"))?;
+        if let Some(rules) = &self.polkit_rules {
+            fs::write(directory.join("polkit/10-live.rules"), rules)?;
+        }
+        Ok(())
+    }
+}
+
+fn flag(on: bool) -> &'static str {
+    if on { "1" } else { "" }
+}
+
+/// Tells whether a program is in `PATH`, or where daemons are and `PATH` may not lead.
+fn installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut directories =
+        env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    directories.any(|directory| directory.join(program).is_file())
+}
+
+/// Names a directory that nobody has, short enough for the sockets in it.
+fn free_directory() -> Result<PathBuf, String> {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = env::temp_dir().join(format!("lvt{}-{number}", process::id()));
+    let longest = directory.join("run/libvirt-admin-sock");
+    if longest.as_os_str().len() > SOCKET_PATH_MAX {
+        return Err(format!(
+            "{} is longer than the {SOCKET_PATH_MAX} bytes that a socket's path may have; set TMPDIR to a shorter one",
+            longest.display()
+        ));
+    }
+    let _ = fs::remove_dir_all(&directory);
+    Ok(directory)
+}
+
+/// Puts the transport and the socket into a URI.
+pub(crate) fn through_socket(uri: &str, socket: &Path) -> String {
+    let (driver, rest) = uri.split_once("://").unwrap_or_else(|| panic!("{uri:?} is no URI"));
+    let separator = if rest.contains('?') { '&' } else { '?' };
+    format!("{driver}+unix://{rest}{separator}socket={}", socket.display())
+}
+
+/// The last lines of a file.
+fn tail(path: &Path) -> String {
+    let Ok(text) = fs::read_to_string(path) else { return String::new() };
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(30);
+    lines.iter().skip(from).map(|line| format!("{}: {line}\n", path.display())).collect()
+}
+
+/// Writes an error of the daemon as [`Daemon::python_error`] does.
+pub(crate) fn said(error: &Error) -> String {
+    let error = error.remote().unwrap_or_else(|| panic!("no error of the daemon: {error:?}"));
+    format!("{} {} {}", error.code.0, error.domain.0, error.message.as_deref().unwrap_or("None"))
+}

@@ -1,0 +1,74 @@
+//! What the tests against a real libvirtd stand on: a private daemon for each test, programs with a deadline, and
+//! tests that run as another user inside the daemon's namespaces.
+
+pub(crate) mod command;
+pub(crate) mod daemon;
+pub(crate) mod inside;
+
+use std::{
+    future::Future,
+    panic::Location,
+    sync::{Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+pub(crate) use daemon::Daemon;
+
+/// How many tests with daemons run at once, whatever the number of cores: each has a libvirtd, some a QEMU.
+const AT_ONCE: u32 = 3;
+
+/// Runs one test: in its turn, on a runtime of its own, and for at most a minute.
+///
+/// The test's own thread may block on programs, since the connection's task runs on the runtime's workers.
+#[track_caller]
+pub(crate) fn live<T>(test: impl Future<Output = T>) -> T {
+    let _turn = Turn::take();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap_or_else(|error| panic!("cannot make a runtime: {error}"));
+    let limit = Duration::from_secs(60);
+    match runtime.block_on(async { tokio::time::timeout(limit, test).await }) {
+        Ok(value) => value,
+        Err(_) => panic!("the test did not end within {limit:?}"),
+    }
+}
+
+/// Waits until something is so, and fails the test when it takes longer than 20 seconds.
+#[track_caller]
+pub(crate) fn wait_until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = Location::caller();
+    async move {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < end, "what {caller} waits for did not happen");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// One of the places for tests that run at once.
+struct Turn;
+
+static TAKEN: Mutex<u32> = Mutex::new(0);
+static FREED: Condvar = Condvar::new();
+
+impl Turn {
+    fn take() -> Self {
+        // A test that panicked gave its place back all the same, so the number is right.
+        let taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut taken = FREED
+            .wait_while(taken, |taken| *taken >= AT_ONCE)
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *taken += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) -= 1;
+        FREED.notify_one();
+    }
+}
