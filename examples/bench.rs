@@ -1,0 +1,137 @@
+//! Measures one scenario against a daemon, to be compared with other clients.
+//!
+//! ```text
+//! cargo run --release --example bench -- SCENARIO SOCKET N [URI]
+//! ```
+//!
+//! It prints one line: `SCENARIO ops wall_us_per_op cpu_us_per_op maxrss_kib`.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use libvirt_client::{Connection, Error, Result, protocol::remote};
+
+const USAGE: &str = "usage: bench connect|seq|info|list|stats|conc SOCKET N [URI]";
+const TASKS: usize = 64;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [scenario, socket, count, rest @ ..] = arguments.as_slice() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let Ok(count) = count.parse() else {
+        eprintln!("bench: {count:?} is no number\n{USAGE}");
+        return ExitCode::from(2);
+    };
+    let uri = rest.first().map_or("test:///default", String::as_str);
+    let uri = format!("{uri}{}socket={socket}", if uri.contains('?') { '&' } else { '?' });
+    let scenario = scenario.clone();
+    // On a task of the runtime, as the calls of a real program are.
+    match tokio::spawn(async move { run(&scenario, &uri, count).await }).await {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
+    if scenario == "connect" {
+        let begun = Usage::now();
+        for _ in 0..count {
+            Connection::open(uri).await?.close().await?;
+        }
+        begun.print(scenario, count);
+        return Ok(());
+    }
+
+    let connection = Connection::open(uri).await?;
+    let domains = connection.list_domains().await?;
+    let Some(domain) = domains.first() else {
+        return Err(Error::Unsupported(
+            "this scenario needs a domain to look at, and there is none".to_owned(),
+        ));
+    };
+    let client = connection.client();
+    let begun = Usage::now();
+    match scenario {
+        "seq" => {
+            for _ in 0..count {
+                connection.lib_version().await?;
+            }
+        }
+        "info" => {
+            for _ in 0..count {
+                domain.info().await?;
+            }
+        }
+        "list" => {
+            for _ in 0..count {
+                connection.list_domains().await?;
+            }
+        }
+        "stats" => {
+            for _ in 0..count {
+                client
+                    .call(remote::ConnectGetAllDomainStatsArgs { doms: Vec::new(), stats: 0, flags: 0 })
+                    .await?;
+            }
+        }
+        "conc" => {
+            let tasks = (0..TASKS).map(|_| {
+                let domain = domain.clone();
+                tokio::spawn(async move {
+                    for _ in 0..count / TASKS {
+                        domain.info().await?;
+                    }
+                    Ok::<_, Error>(())
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.map_err(|error| Error::Unsupported(error.to_string()))??;
+            }
+        }
+        other => return Err(Error::Unsupported(format!("there is no scenario {other:?}\n{USAGE}"))),
+    }
+    begun.print(scenario, if scenario == "conc" { count / TASKS * TASKS } else { count });
+    connection.close().await
+}
+
+/// The time and what this process has used, at one moment.
+struct Usage {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Usage {
+    fn now() -> Self {
+        Self { wall: Instant::now(), cpu: cpu_time() }
+    }
+
+    fn print(&self, scenario: &str, count: usize) {
+        let per_op = |time: Duration| time.as_secs_f64() * 1e6 / count.max(1) as f64;
+        let (wall, cpu) = (per_op(self.wall.elapsed()), per_op(cpu_time() - self.cpu));
+        println!("{scenario} {count} {wall:.3} {cpu:.3} {}", max_rss_kib());
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+}
+
+/// The most memory that was resident, where the system tells it in /proc.
+fn max_rss_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
