@@ -106,6 +106,21 @@ pub(super) enum Command {
     Close,
 }
 
+/// A call that waits for its turn.
+struct Request {
+    procedure: &'static ProcedureInfo,
+    frame: Vec<u8>,
+    descriptors: Vec<Descriptor>,
+    /// Where the events go, if it is a registration.
+    subscribe: Option<(Family, Arc<Queue>)>,
+}
+
+impl Request {
+    fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
+        Self { procedure, frame, descriptors: Vec::new(), subscribe: None }
+    }
+}
+
 /// A call on its way to the driver.
 pub(super) struct CallCommand {
     pub(super) procedure: &'static ProcedureInfo,
@@ -193,7 +208,7 @@ impl Client {
     pub async fn call<C: Call>(&self, arguments: C) -> Result<C::Reply> {
         let frame = encode_call(C::PROCEDURE, &arguments, 0);
         drop(arguments);
-        let reply = self.exchange(C::PROCEDURE, frame?, Vec::new()).await?;
+        let reply = self.exchange(Request::new(C::PROCEDURE, frame?)).await?;
         from_bytes(&reply.payload).map_err(|error| undecodable(C::PROCEDURE, error))
     }
 
@@ -212,7 +227,7 @@ impl Client {
         descriptors: Vec<Descriptor>,
     ) -> Result<Reply> {
         let frame = encode_call(procedure, &arguments, descriptors.len())?;
-        self.exchange(procedure, frame, descriptors).await
+        self.exchange(Request { descriptors, ..Request::new(procedure, frame) }).await
     }
 
     /// Registers for events: calls `C`, whose reply is a callback id, and returns the events that come under it.
@@ -264,7 +279,9 @@ impl Client {
         family: Family,
         queue: Arc<Queue>,
     ) -> Result<i32> {
-        let reply = self.exchange_with(procedure, frame, Vec::new(), Some((family, queue))).await?;
+        let reply = self
+            .exchange(Request { subscribe: Some((family, queue)), ..Request::new(procedure, frame) })
+            .await?;
         driver::callback_id(&reply.payload).map_err(|error| undecodable(procedure, error))
     }
 
@@ -321,27 +338,11 @@ impl Client {
         self.shared.closed.borrow().clone()
     }
 
-    async fn exchange(
-        &self,
-        procedure: &'static ProcedureInfo,
-        frame: Vec<u8>,
-        descriptors: Vec<Descriptor>,
-    ) -> Result<Reply> {
-        self.exchange_with(procedure, frame, descriptors, None).await
-    }
-
     /// Sends a call and waits for its reply, within the deadline.
-    async fn exchange_with(
-        &self,
-        procedure: &'static ProcedureInfo,
-        frame: Vec<u8>,
-        descriptors: Vec<Descriptor>,
-        subscribe: Option<(Family, Arc<Queue>)>,
-    ) -> Result<Reply> {
-        let span = tracing::debug_span!("call", procedure = procedure.name, serial = field::Empty);
+    async fn exchange(&self, request: Request) -> Result<Reply> {
+        let span = tracing::debug_span!("call", procedure = request.procedure.name, serial = field::Empty);
         let observed = (!span.is_disabled()).then(|| (span.clone(), Instant::now()));
-        let exchange = self.exchange_in_time(procedure, frame, descriptors, subscribe).instrument(span);
-        let result = exchange.await;
+        let result = self.exchange_in_time(request).instrument(span).await;
         if let Some((span, begun)) = observed {
             let _entered = span.enter();
             let elapsed = begun.elapsed();
@@ -356,36 +357,25 @@ impl Client {
         result
     }
 
-    async fn exchange_in_time(
-        &self,
-        procedure: &'static ProcedureInfo,
-        frame: Vec<u8>,
-        descriptors: Vec<Descriptor>,
-        subscribe: Option<(Family, Arc<Queue>)>,
-    ) -> Result<Reply> {
+    async fn exchange_in_time(&self, request: Request) -> Result<Reply> {
+        let what = request.procedure.name;
         let mut waiting = Waiting::ForTurn;
-        let exchange = self.exchange_unbounded(procedure, frame, descriptors, subscribe, &mut waiting);
+        let exchange = self.exchange_unbounded(request, &mut waiting);
         match self.timeout {
             None => exchange.await,
             Some(after) => match tokio::time::timeout(after, exchange).await {
                 Ok(result) => result,
-                Err(_) => Err(Error::Timeout { what: procedure.name, after, waiting }),
+                Err(_) => Err(Error::Timeout { what, after, waiting }),
             },
         }
     }
 
-    async fn exchange_unbounded(
-        &self,
-        procedure: &'static ProcedureInfo,
-        frame: Vec<u8>,
-        descriptors: Vec<Descriptor>,
-        subscribe: Option<(Family, Arc<Queue>)>,
-        waiting: &mut Waiting,
-    ) -> Result<Reply> {
+    async fn exchange_unbounded(&self, request: Request, waiting: &mut Waiting) -> Result<Reply> {
         let permits = self.shared.permits.clone();
         // The semaphore is never closed: when the connection ends, those who have permits give them back.
         let Ok(permit) = permits.acquire_owned().await else { return Err(self.closed_error()) };
         let (reply, replied) = oneshot::channel();
+        let Request { procedure, frame, descriptors, subscribe } = request;
         let waiter = Waiter { reply, subscribe, _permit: permit };
         let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
         if self.shared.commands.send(command).is_err() {
