@@ -134,7 +134,8 @@ async fn handshake(
     authenticate(&client, asked).await?;
 
     let flags = if builder.read_only { READ_ONLY } else { 0 };
-    // Both at once: the daemon itself answers the first, whatever becomes of the second. An empty name lets the daemon choose its driver; without one it refuses to open.
+    // Both at once: the daemon itself answers the first, whatever becomes of the second. An empty name lets it choose its
+    // driver; without one it refuses to open.
     let name = Some(name.unwrap_or_default());
     let (keepalive, opened) = both(
         supports(&client, Feature::PROGRAM_KEEPALIVE),
