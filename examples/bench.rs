@@ -55,7 +55,7 @@ async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
     }
 
     let connection = Connection::open(uri).await?;
-    let domains = connection.list_domains().await?;
+    let domains = connection.domains().await?;
     let Some(domain) = domains.first() else {
         return Err(Error::Unsupported(
             "this scenario needs a domain to look at, and there is none".to_owned(),
@@ -76,7 +76,7 @@ async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
         }
         "list" => {
             for _ in 0..count {
-                connection.list_domains().await?;
+                connection.domains().await?;
             }
         }
         "stats" => {

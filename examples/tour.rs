@@ -34,7 +34,7 @@ async fn tour() -> AnyResult<()> {
     let events = connection.domain_lifecycle_events().await?;
 
     print_host(&connection).await?;
-    let domains = connection.list_domains().await?;
+    let domains = connection.domains().await?;
     print_domains(&domains).await?;
     print_capabilities(&connection.capabilities().await?);
     print_events(events, watch).await?;

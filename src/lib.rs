@@ -26,6 +26,6 @@ pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteEr
 pub use objects::{
     Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainEvents, DomainSnapshot,
     Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool,
-    StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, enums, fields, ledger, results,
+    StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, collections, enums, fields, ledger, results,
 };
 pub use rpc::KeepaliveConfig;

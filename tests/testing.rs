@@ -35,7 +35,7 @@ async fn a_replay_opens_lists_and_sends_events() {
         let builder = Connection::builder("test:///default");
         let connection = builder.open_over(replay.start(), "test:///default".to_owned()).await.unwrap();
         let mut events = connection.domain_lifecycle_events().await.unwrap();
-        let domains = connection.list_domains().await.unwrap();
+        let domains = connection.domains().await.unwrap();
         let mut names: Vec<_> = domains.iter().map(|domain| domain.name().to_owned()).collect();
         names.sort();
         assert_eq!(names, ["backup", "database", "mail", "test", "web"]);

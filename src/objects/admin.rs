@@ -7,8 +7,8 @@
 //! use libvirt_client::admin::AdminConnection;
 //!
 //! let connection = AdminConnection::open("libvirtd:///system").await?;
-//! for server in connection.list_servers().await? {
-//!     println!("{}: {} clients", server.name(), server.list_clients().await?.len());
+//! for server in connection.servers().await? {
+//!     println!("{}: {} clients", server.name(), server.clients().await?.len());
 //! }
 //! connection.close().await
 //! # }

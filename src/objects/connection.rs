@@ -17,7 +17,7 @@ use crate::{
 /// use libvirt_client::Connection;
 ///
 /// let connection = Connection::open("qemu:///system").await?;
-/// for domain in connection.list_domains().await? {
+/// for domain in connection.domains().await? {
 ///     println!("{} {}", domain.name(), domain.info().await?.state);
 /// }
 /// connection.close().await

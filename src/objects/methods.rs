@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::{
     Connection, CpuMap, Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter,
-    NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid, enums,
-    found, results, saturating,
+    NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid,
+    collections, enums, found, results, saturating,
 };
 use crate::{
     error::Result,

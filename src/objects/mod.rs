@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod by_hand;
+pub mod collections;
 mod connection;
 pub mod enums;
 mod events;

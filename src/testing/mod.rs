@@ -19,7 +19,7 @@
 //! let builder = Connection::builder("test:///default");
 //! let connection = builder.open_over(daemon.start(), "test:///default".to_owned()).await?;
 //!
-//! let domains = connection.list_domains().await?;
+//! let domains = connection.domains().await?;
 //! assert_eq!(domains.len(), 5);
 //! # Ok(())
 //! # }

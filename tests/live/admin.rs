@@ -18,7 +18,7 @@ fn servers_and_clients_are_those_that_virt_admin_lists() {
         let daemon = Daemon::start();
         let connection = administration(&daemon).await;
         let mut names: Vec<String> = Vec::new();
-        for server in connection.list_servers().await.unwrap() {
+        for server in connection.servers().await.unwrap() {
             names.push(server.name().to_owned());
             assert_eq!(connection.server_by_name(server.name()).await.unwrap(), server);
         }
@@ -27,9 +27,9 @@ fn servers_and_clients_are_those_that_virt_admin_lists() {
         assert!(connection.find_server_by_name("nobody").await.unwrap().is_none());
 
         let server = connection.server_by_name("libvirtd").await.unwrap();
-        assert_eq!(server.list_clients().await.unwrap(), []);
+        assert_eq!(server.clients().await.unwrap(), []);
         let user = Connection::open(daemon.uri(TEST)).await.unwrap();
-        let [client] = &server.list_clients().await.unwrap()[..] else { panic!("one client") };
+        let [client] = &server.clients().await.unwrap()[..] else { panic!("one client") };
         assert_eq!((client.transport(), client.server()), (ClientTransport::UNIX, server.clone()));
         assert!(client.connected_at().elapsed().unwrap().as_secs() < 60);
         let listed = daemon.virt_admin(&["client-list", "libvirtd"]);
@@ -45,7 +45,7 @@ fn servers_and_clients_are_those_that_virt_admin_lists() {
 
         client.close().await.unwrap();
         user.closed().await;
-        assert_eq!(server.list_clients().await.unwrap(), []);
+        assert_eq!(server.clients().await.unwrap(), []);
         connection.close().await.unwrap();
     });
 }

@@ -27,13 +27,30 @@ fn domains_are_listed_as_virsh_lists_them() {
                        print(domain.name(), domain.UUIDString(), domain.ID(), domain.state()[0], sep='|')";
         let theirs: BTreeSet<String> = daemon.python(TEST, program).lines().map(str::to_owned).collect();
         let mut ours = BTreeSet::new();
-        for domain in connection.list_domains().await.unwrap() {
+        for domain in connection.domains().await.unwrap() {
             let id = domain.id().map_or(-1, i64::from);
             let state = domain.state().await.unwrap().state.0;
             ours.insert(format!("{}|{}|{id}|{state}", domain.name(), domain.uuid()));
         }
         assert_eq!(ours, theirs);
         assert_eq!(ours.len(), 5);
+
+        daemon.virsh(TEST, &["autostart", "off"]);
+        daemon.virsh(TEST, &["snapshot-create", "off"]);
+        for (ours, options) in [
+            (connection.domains().running(), &["--state-running"][..]),
+            (connection.domains().running().paused(), &["--state-running", "--state-paused"]),
+            (connection.domains().inactive().autostart(), &["--inactive", "--autostart"]),
+            (connection.domains().active().has_snapshot(), &["--with-snapshot"]),
+            (connection.domains().has_snapshot(), &["--all", "--with-snapshot"]),
+            (connection.domains().transient(), &["--all", "--transient"]),
+        ] {
+            let theirs = daemon.virsh(TEST, &[&["list", "--name"], options].concat());
+            let theirs: BTreeSet<&str> = theirs.lines().collect();
+            let said = format!("{ours:?}");
+            let ours = ours.await.unwrap();
+            assert_eq!(ours.iter().map(|domain| domain.name()).collect::<BTreeSet<_>>(), theirs, "{said}");
+        }
     });
 }
 
@@ -44,7 +61,7 @@ fn a_thousand_domains_are_listed() {
         let uri = format!("test://{}", daemon.file("host.xml", &test_host(1000)).display());
         let connection = Connection::open(daemon.uri(&uri)).await.unwrap();
         let mut ours: Vec<String> =
-            connection.list_domains().await.unwrap().iter().map(|domain| domain.name().to_owned()).collect();
+            connection.domains().await.unwrap().iter().map(|domain| domain.name().to_owned()).collect();
         ours.sort();
         let mut theirs: Vec<String> =
             daemon.virsh(&uri, &["list", "--all", "--name"]).lines().map(str::to_owned).collect();

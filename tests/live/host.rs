@@ -72,7 +72,7 @@ fn any_byte_stream_to_a_daemon_will_do() {
         let builder = Connection::builder("");
         let connection = builder.open_over(ByteStream(stream), TEST.to_owned()).await.unwrap();
         assert_eq!(connection.hostname().await.unwrap(), daemon.virsh(TEST, &["hostname"]));
-        assert_eq!(connection.list_domains().await.unwrap()[0].name(), "test");
+        assert_eq!(connection.domains().await.unwrap()[0].name(), "test");
         connection.close().await.unwrap();
     });
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use libvirt_client::{
     Connection, CpuMap, TypedParams, TypedValue,
     enums::{
-        ConnectListAllNetworksFlags, DomainCheckpointXmlFlags, DomainDeviceModifyFlags,
-        DomainModificationImpact, DomainSnapshotXmlFlags, DomainVcpuFlags, NetworkUpdateCommand,
-        NetworkUpdateFlags, NetworkUpdateSection, StorageVolType,
+        DomainCheckpointXmlFlags, DomainDeviceModifyFlags, DomainModificationImpact, DomainSnapshotXmlFlags,
+        DomainVcpuFlags, NetworkUpdateCommand, NetworkUpdateFlags, NetworkUpdateSection, StorageVolType,
     },
     fields,
 };
@@ -45,33 +44,33 @@ fn objects_of_every_kind_are_listed_and_found_again() {
         let daemon = Daemon::start();
         let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
 
-        let networks = connection.list_networks().await.unwrap();
+        let networks = connection.networks().await.unwrap();
         let ours = sorted(networks.iter().map(|network| format!("{} {}", network.name(), network.uuid())));
         let program = "for one in connection.listAllNetworks(): print(one.name(), one.UUIDString())";
         assert_eq!(ours, theirs(&daemon, program));
         let network = connection.network_by_name("default").await.unwrap();
         assert_eq!(network, connection.network_by_uuid(network.uuid()).await.unwrap());
         assert_eq!(networks, [network]);
-        let inactive = connection.list_networks_with(ConnectListAllNetworksFlags::INACTIVE).await.unwrap();
+        let inactive = connection.networks().inactive().await.unwrap();
         assert_eq!(inactive, []);
 
-        let pools = connection.list_storage_pools().await.unwrap();
+        let pools = connection.storage_pools().await.unwrap();
         let ours = sorted(pools.iter().map(|pool| format!("{} {}", pool.name(), pool.uuid())));
         let program = "for one in connection.listAllStoragePools(): print(one.name(), one.UUIDString())";
         assert_eq!(ours, theirs(&daemon, program));
 
-        let interfaces = connection.list_interfaces().await.unwrap();
+        let interfaces = connection.interfaces().await.unwrap();
         let ours =
             sorted(interfaces.iter().map(|interface| format!("{} {}", interface.name(), interface.mac())));
         let program = "for one in connection.listAllInterfaces(): print(one.name(), one.MACString())";
         assert_eq!(ours, theirs(&daemon, program));
         assert_eq!(interfaces[0], connection.interface_by_mac(interfaces[0].mac()).await.unwrap());
 
-        let devices = connection.list_node_devices().await.unwrap();
+        let devices = connection.node_devices().await.unwrap();
         let mut ours = Vec::new();
         for device in &devices {
             let parent = device.parent_name().await.unwrap().unwrap_or_else(|| "None".to_owned());
-            ours.push(format!("{} {parent} {:?}", device.name(), device.list_caps().await.unwrap()));
+            ours.push(format!("{} {parent} {:?}", device.name(), device.caps().await.unwrap()));
         }
         let program = "for one in connection.listAllDevices():\n    \
                        caps = '[' + ', '.join('\"' + cap + '\"' for cap in one.listCaps()) + ']'\n    \
@@ -257,7 +256,7 @@ fn pools_and_volumes_come_and_go() {
         }
         assert_eq!(volume.storage_pool().await.unwrap(), pool);
         let copy = pool.create_volume_from(xml.replace("disk", "copy"), &volume).await.unwrap();
-        let ours = sorted(pool.list_volumes().await.unwrap().iter().map(|volume| volume.name()));
+        let ours = sorted(pool.volumes().await.unwrap().iter().map(|volume| volume.name()));
         let program =
             "for one in connection.storagePoolLookupByName('images').listAllVolumes(): print(one.name())";
         assert_eq!((ours.as_str(), ours.as_str()), ("copy\ndisk", theirs(&daemon, program).as_str()));
@@ -306,10 +305,10 @@ fn snapshots_and_checkpoints_make_trees() {
         assert_eq!((second.name(), second.domain()), ("second", domain.clone()));
         assert_eq!(second.parent().await.unwrap(), first);
         assert!(second.is_current().await.unwrap() && !first.is_current().await.unwrap());
-        assert_eq!(first.list_children().await.unwrap(), std::slice::from_ref(&second));
+        assert_eq!(first.children().await.unwrap(), std::slice::from_ref(&second));
         assert_eq!(domain.snapshot_by_name("first").await.unwrap(), first);
         assert!(domain.find_snapshot_by_name("third").await.unwrap().is_none());
-        let names = sorted(domain.list_snapshots().await.unwrap().iter().map(|one| one.name()));
+        let names = sorted(domain.snapshots().await.unwrap().iter().map(|one| one.name()));
         assert_eq!(names, daemon.virsh(TEST, &["snapshot-list", "test", "--name"]));
         let described = first.xml_with(DomainSnapshotXmlFlags::empty()).await.unwrap();
         assert_eq!(described.trim_end(), daemon.virsh(TEST, &["snapshot-dumpxml", "test", "first"]));
@@ -327,7 +326,7 @@ fn snapshots_and_checkpoints_make_trees() {
         }
         let made = domain.create_checkpoint("<domaincheckpoint><name>begin</name></domaincheckpoint>").await;
         let theirs = daemon.python(TEST, "print(len(connection.lookupByName('test').listAllCheckpoints()))");
-        let ours = domain.list_checkpoints().await.unwrap();
+        let ours = domain.checkpoints().await.unwrap();
         assert_eq!(ours.len().to_string(), theirs);
         if let Ok(checkpoint) = made {
             assert_eq!(ours, std::slice::from_ref(&checkpoint));

@@ -70,13 +70,13 @@ pub(crate) fn errors(tables: &Tables) -> Result<String, Problem> {
 }
 
 /// A constant with its Rust name.
-struct Constant<'a> {
-    rust: String,
-    value: &'a ApiValue,
+pub(super) struct Constant<'a> {
+    pub(super) rust: String,
+    pub(super) value: &'a ApiValue,
 }
 
 /// Names the values and puts them in the order of their numbers.
-fn constants(definition: &ApiEnum) -> Result<Vec<Constant<'_>>, Problem> {
+pub(super) fn constants(definition: &ApiEnum) -> Result<Vec<Constant<'_>>, Problem> {
     let values: Vec<&ApiValue> =
         definition.values.iter().filter(|value| !overrides::is_sentinel(&value.name)).collect();
     let c_names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();

@@ -121,6 +121,7 @@ pub fn objects(spec: &Spec, tables: &Tables, api: &Api, complete: bool) -> Resul
     Ok(vec![
         File { name: "objects.rs".to_owned(), text: objects.methods(false)? },
         File { name: "admin_objects.rs".to_owned(), text: objects.methods(true)? },
+        File { name: "collections.rs".to_owned(), text: objects.collections()? },
         File { name: "results.rs".to_owned(), text: objects.results()? },
         File { name: "ledger.rs".to_owned(), text: ledger::table(&model, api) },
         File { name: "ledger.md".to_owned(), text: ledger::page(&model, api) },

@@ -79,6 +79,30 @@ pub fn is_by_hand(procedure: &str) -> bool {
     BY_HAND.iter().any(|(name, _)| *name == procedure)
 }
 
+/// Flags that are no condition for what a procedure lists: the same bit means another one there.
+const NO_FILTERS: [(&str, &str); 4] = [
+    ("REMOTE_PROC_DOMAIN_LIST_ALL_CHECKPOINTS", "VIR_DOMAIN_CHECKPOINT_LIST_DESCENDANTS"),
+    ("REMOTE_PROC_DOMAIN_LIST_ALL_SNAPSHOTS", "VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS"),
+    ("REMOTE_PROC_DOMAIN_CHECKPOINT_LIST_ALL_CHILDREN", "VIR_DOMAIN_CHECKPOINT_LIST_ROOTS"),
+    ("REMOTE_PROC_DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN", "VIR_DOMAIN_SNAPSHOT_LIST_ROOTS"),
+];
+
+/// Tells whether a flag is no condition for what a procedure lists.
+#[must_use]
+pub fn is_no_filter(procedure: &str, flag: &str) -> bool {
+    NO_FILTERS.contains(&(procedure, flag))
+}
+
+/// Conditions whose names would not be words.
+const CONDITIONS: [(&str, &str); 2] =
+    [("MANAGEDSAVE", "managed_save"), ("NO_MANAGEDSAVE", "no_managed_save")];
+
+/// Returns the name that replaces the one by rule.
+#[must_use]
+pub fn condition(flag: &str) -> Option<&'static str> {
+    CONDITIONS.iter().find(|(name, _)| *name == flag).map(|(_, rust)| *rust)
+}
+
 /// Getters that leave out parameters which are strings, unless a flag says that the client knows these. Others do
 /// not have the flag and always give strings.
 const ASK_FOR_STRINGS: [&str; 13] = [
@@ -158,6 +182,12 @@ pub fn field(wire: &str) -> Option<&'static str> {
 #[must_use]
 pub fn all() -> Vec<&'static str> {
     let first = |(name, _): &(&'static str, &'static str)| *name;
-    let pairs = HANDLES.iter().chain(&BY_HAND).chain(&IDLE_RESULTS).chain(&RESULT_NAMES).map(first);
+    let pairs = HANDLES
+        .iter()
+        .chain(&BY_HAND)
+        .chain(&IDLE_RESULTS)
+        .chain(&RESULT_NAMES)
+        .chain(&NO_FILTERS)
+        .map(first);
     pairs.chain(TYPED_PARAMS).chain(PASS_DESCRIPTORS).chain(ASK_FOR_STRINGS).collect()
 }

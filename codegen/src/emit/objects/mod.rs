@@ -1,12 +1,16 @@
 //! The methods of the objects that users hold: one for each procedure that `api.toml` makes a method.
 
 mod arguments;
+mod collections;
 mod results;
 mod values;
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use self::{arguments::Arguments, results::Results};
+use self::{
+    arguments::Arguments,
+    results::{Outcome, Results},
+};
 use super::{
     Tables,
     model::{ItemKind, Member, Model, Module, Procedure},
@@ -111,13 +115,14 @@ impl<'a> Objects<'a> {
     fn method(&self, method: &Method<'_>, results: &Results<'_>) -> Result<String, Error> {
         let arguments = Arguments::of(self, method)?;
         let outcome = results.outcome(method)?;
-        let parameters = |flags: Option<&str>| {
-            let all = arguments.parameters().chain(flags.map(|flags| format!("flags: enums::{flags}")));
-            all.map(|parameter| format!(", {parameter}")).collect::<String>()
-        };
         let flags = arguments.flags.as_deref();
+        let body = body(method, &arguments, &outcome);
+        let Outcome { ty, is_object, listed, .. } = &outcome;
+        if let (Some(_), Some(flags)) = (listed, flags) {
+            return Ok(collections::methods(&self.documentation(method, None), method, flags, ty, &body));
+        }
         let mut text = String::new();
-        let ty = &outcome.ty;
+        let without_flags = parameters(arguments.parameters(), None);
         let plain = flags.is_some() && !method.name.ends_with(WITH);
         if plain {
             // Without flags first: this is what is called every day.
@@ -125,42 +130,21 @@ impl<'a> Objects<'a> {
             let given: String = arguments.names().map(|name| format!("{name}, ")).collect();
             _ = write!(
                 text,
-                "    pub async fn {0}(&self{1}) -> Result<{ty}> {{\n        \
+                "    pub async fn {0}(&self{without_flags}) -> Result<{ty}> {{\n        \
                  self.{0}_with({given}Default::default()).await\n    }}\n\n",
-                method.name,
-                parameters(None)
+                method.name
             );
         }
         text.push_str(&self.documentation(method, if plain { flags } else { None }));
         let with = if plain { WITH } else { "" };
-        _ = writeln!(
+        _ = write!(
             text,
-            "    pub async fn {}{with}(&self{}) -> Result<{ty}> {{",
+            "    pub async fn {}{with}(&self{}) -> Result<{ty}> {{\n{body}    }}\n",
             method.name,
-            parameters(flags)
+            parameters(arguments.parameters(), flags)
         );
-        let client = method.client();
-        let literal = arguments.literal();
-        let call = if arguments.counted {
-            _ = writeln!(text, "        let mut arguments = {literal};");
-            _ = writeln!(
-                text,
-                "        arguments.nparams = {client}.call(arguments.clone()).await?.nparams;"
-            );
-            format!("{client}.call(arguments).await")
-        } else {
-            format!("{client}.call({literal}).await")
-        };
-        match outcome.expression {
-            None if method.procedure.reply.is_none() => _ = writeln!(text, "        {call}"),
-            None => _ = writeln!(text, "        {call}.map(drop)"),
-            Some(expression) => {
-                _ = writeln!(text, "        let reply = {call}?;\n        Ok({expression})");
-            }
-        }
-        text.push_str("    }\n");
-        if outcome.is_object && method.name.contains("_by_") {
-            text.push_str(&finder(method.name, ty, &parameters(None), arguments.names()));
+        if *is_object && method.name.contains("_by_") {
+            text.push_str(&finder(method.name, ty, &without_flags, arguments.names()));
         }
         Ok(text)
     }
@@ -204,6 +188,32 @@ impl<'a> Objects<'a> {
             _ => &[],
         }
     }
+}
+
+/// Lists the parameters of a method, each after a comma.
+fn parameters(parameters: impl Iterator<Item = String>, flags: Option<&str>) -> String {
+    let all = parameters.chain(flags.map(|flags| format!("flags: enums::{flags}")));
+    all.map(|parameter| format!(", {parameter}")).collect()
+}
+
+/// Writes what a method does: one call, or two where the first asks how many results there are.
+fn body(method: &Method<'_>, arguments: &Arguments, outcome: &Outcome) -> String {
+    let client = method.client();
+    let literal = arguments.literal();
+    let mut text = String::new();
+    let call = if arguments.counted {
+        _ = writeln!(text, "        let mut arguments = {literal};");
+        _ = writeln!(text, "        arguments.nparams = {client}.call(arguments.clone()).await?.nparams;");
+        format!("{client}.call(arguments).await")
+    } else {
+        format!("{client}.call({literal}).await")
+    };
+    match &outcome.expression {
+        None if method.procedure.reply.is_none() => _ = writeln!(text, "        {call}"),
+        None => _ = writeln!(text, "        {call}.map(drop)"),
+        Some(expression) => _ = writeln!(text, "        let reply = {call}?;\n        Ok({expression})"),
+    }
+    text
 }
 
 /// What the name of a method ends with that takes flags, beside one that does not or another procedure's.

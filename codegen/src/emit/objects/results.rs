@@ -29,6 +29,14 @@ pub(super) struct Outcome {
     pub(super) expression: Option<String>,
     /// Whether it is an object.
     pub(super) is_object: bool,
+    /// What it is a list of, if that is objects.
+    pub(super) listed: Option<&'static str>,
+}
+
+impl Outcome {
+    fn new(ty: impl Into<String>, expression: Option<String>) -> Self {
+        Self { ty: ty.into(), expression, is_object: false, listed: None }
+    }
 }
 
 /// The structs that methods return.
@@ -159,28 +167,32 @@ impl<'a> Results<'a> {
     /// Says what a method returns.
     pub(super) fn outcome(&self, method: &Method<'a>) -> Result<Outcome, Error> {
         let Some(reply) = method.procedure.reply else {
-            return Ok(Outcome { ty: "()".to_owned(), expression: None, is_object: false });
+            return Ok(Outcome::new("()", None));
         };
         let connection = method.connection();
         match self.fields(method.procedure).as_slice() {
-            [] => Ok(Outcome { ty: "()".to_owned(), expression: None, is_object: false }),
+            [] => Ok(Outcome::new("()", None)),
             [only] => {
                 let asks = ["is_", "has_"].iter().any(|question| method.name.starts_with(question));
                 if asks && only.shape == Shape::Primitive(Primitive::Int) {
                     let expression = Some(format!("reply.{} != 0", only.rust));
-                    return Ok(Outcome { ty: "bool".to_owned(), expression, is_object: false });
+                    return Ok(Outcome::new("bool", expression));
                 }
                 let place = format!("reply.{}", only.rust);
                 let words = Words { entries: &[method.entry], place: Place::Top };
                 let value = self.value(method.module, only, words, &place, connection)?;
                 let is_object =
                     matches!(only.shape, Shape::Item(_)) && self.objects.handle(&only.shape).is_some();
-                Ok(Outcome { ty: value.ty, expression: Some(value.expression), is_object })
+                let listed = match &only.shape {
+                    Shape::Array(inner, _) => self.objects.handle(inner),
+                    _ => None,
+                };
+                Ok(Outcome { ty: value.ty, expression: Some(value.expression), is_object, listed })
             }
             _ => {
                 let name = self.structs.get(&reply).map(|found| found.name.as_str()).unwrap_or_default();
                 let expression = Some(format!("results::{name}::of(reply, {connection})"));
-                Ok(Outcome { ty: format!("results::{name}"), expression, is_object: false })
+                Ok(Outcome::new(format!("results::{name}"), expression))
             }
         }
     }
