@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use libvirt_client::{Connection, Domain, DomainEvent, DomainEvents, Result, testing::Replay};
+use libvirt_client::{Connection, Domain, DomainEvent, Event, Events, Result, testing::Replay};
 
 type AnyResult<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -31,7 +31,7 @@ async fn tour() -> AnyResult<()> {
         None => (open_recording().await?, Duration::from_secs(1)),
     };
     // Before the list is made, so that no change between the two is missed.
-    let events = connection.domain_lifecycle_events().await?;
+    let events = connection.events().domain_lifecycle().subscribe().await?;
 
     print_host(&connection).await?;
     let domains = connection.domains().await?;
@@ -85,7 +85,7 @@ fn print_capabilities(xml: &str) {
     println!("Can run     {guests} kinds of guests ({} bytes of capabilities)\n", xml.len());
 }
 
-async fn print_events(mut events: DomainEvents, time: Duration) -> Result<()> {
+async fn print_events(mut events: Events, time: Duration) -> Result<()> {
     println!("Watching for {} s (Ctrl-C ends it)", time.as_secs());
     let end = tokio::time::sleep(time);
     let interrupt = tokio::signal::ctrl_c();
@@ -95,8 +95,10 @@ async fn print_events(mut events: DomainEvents, time: Duration) -> Result<()> {
             () = &mut end => return Ok(()),
             _ = &mut interrupt => return Ok(()),
             event = events.next() => match event {
-                Some(Ok(DomainEvent::Lifecycle { domain, event, .. })) => println!("  {} {event}", domain.name()),
-                Some(Ok(DomainEvent::Lagged { missed })) => println!("  {missed} events were missed"),
+                Some(Ok(Event::Domain(DomainEvent::Lifecycle { domain, event, detail }))) => {
+                    println!("  {} {event} ({detail})", domain.name());
+                }
+                Some(Ok(Event::Lagged { missed })) => println!("  {missed} events were missed"),
                 Some(Ok(other)) => println!("  {other:?}"),
                 Some(Err(error)) => return Err(error),
                 None => return Ok(()),

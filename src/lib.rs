@@ -24,8 +24,9 @@ pub mod xdr;
 
 pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteError, Result, Waiting};
 pub use objects::{
-    Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainEvents, DomainSnapshot,
-    Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool,
-    StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, collections, enums, fields, ledger, results,
+    Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot, DomainStateReason,
+    Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret,
+    StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, collections, enums, events,
+    fields, ledger, results,
 };
 pub use rpc::KeepaliveConfig;

@@ -245,8 +245,8 @@ async fn a_subscription_may_be_dropped_at_every_poll() {
     let (connection, _daemon) = connect().await;
     assert_eq!(connection.uri(), "test:///default");
     for polls in 0..60 {
-        drop(poll_and_drop(connection.domain_lifecycle_events(), polls).await);
-        drop(connection.domain_lifecycle_events().await.unwrap());
+        drop(poll_and_drop(connection.events().domain_lifecycle().subscribe(), polls).await);
+        drop(connection.events().domain_lifecycle().subscribe().await.unwrap());
         assert!(connection.hostname().await.unwrap().starts_with("host-"));
     }
 }
@@ -310,7 +310,7 @@ fn what_users_hold_can_be_sent_and_shared() {
     check::<Client>();
     check::<Connection>();
     check::<libvirt_client::Domain>();
-    check::<libvirt_client::DomainEvents>();
+    check::<libvirt_client::Events>();
     check::<Error>();
 }
 

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use libvirt_client::{
-    Connection, DomainEvent, Error, ErrorCode,
+    Connection, Error, ErrorCode, Event,
     protocol::{
         frame::{Frame, FrameDecoder},
         net::{MessageHeader, MessageStatus, MessageType},
@@ -34,7 +34,7 @@ async fn a_replay_opens_lists_and_sends_events() {
     for _ in 0..2 {
         let builder = Connection::builder("test:///default");
         let connection = builder.open_over(replay.start(), "test:///default".to_owned()).await.unwrap();
-        let mut events = connection.domain_lifecycle_events().await.unwrap();
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         let domains = connection.domains().await.unwrap();
         let mut names: Vec<_> = domains.iter().map(|domain| domain.name().to_owned()).collect();
         names.sort();
@@ -47,7 +47,7 @@ async fn a_replay_opens_lists_and_sends_events() {
         connection.capabilities().await.unwrap();
         for expected in ["web", "web", "mail", "database", "backup"] {
             match events.next().await.unwrap().unwrap() {
-                DomainEvent::Lifecycle { domain, .. } => assert_eq!(domain.name(), expected),
+                Event::Domain(event) => assert_eq!(event.domain().name(), expected),
                 other => panic!("{other:?}"),
             }
         }

@@ -35,7 +35,7 @@ const STATED: &[(&str, [usize; 7], &str)] = &[
 /// Name; lines; SHA-256 of these, each with its end. Lines of comment do not count.
 #[rustfmt::skip]
 const TABLES: &[(&str, usize, &str)] = &[
-    ("enums.tsv", 1068, "90e31f9ff5d656ee72898086ce80eb6b7947b01dee526ea123d764f7b22f4354"),
+    ("enums.tsv", 1070, "3a9969b556f5d7ebf1058f35621401308fbb2405a0dc77641d6407a0e5010dbc"),
     ("names.tsv", 255, "b423df7ef4eb34c56ac9cb8f733c60d40083d12e60c88c93155c65189c4aba7f"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use super::{DomainEvents, enums::TypedParameterFlags, events, open};
+use super::{enums::TypedParameterFlags, open};
 use crate::{
     error::{CloseReason, Error, Result},
     protocol::remote,
@@ -211,16 +211,6 @@ impl Connection {
     /// Waits for the connection's end and returns its reason.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
         self.client.closed()
-    }
-
-    /// Subscribes to the starts, stops and other changes of life of all domains
-    /// (`CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`; C: `virConnectDomainEventRegisterAny` with
-    /// `VIR_DOMAIN_EVENT_ID_LIFECYCLE`).
-    ///
-    /// # Errors
-    /// [`Error::is_unsupported`] for daemons older than libvirt 1.3.3.
-    pub async fn domain_lifecycle_events(&self) -> Result<DomainEvents> {
-        events::subscribe_lifecycle(self).await
     }
 }
 

@@ -5,24 +5,26 @@ mod by_hand;
 pub mod collections;
 mod connection;
 pub mod enums;
-mod events;
+pub mod events;
 pub mod fields;
 mod handles;
 pub mod ledger;
 mod methods;
 mod open;
 mod params;
+mod reasons;
 pub mod results;
 mod uuid;
 
 pub use by_hand::CpuMap;
 pub use connection::{Builder, Connection};
-pub use events::{DomainEvent, DomainEvents};
+pub use events::{DomainEvent, Event, Events};
 pub use handles::{
     Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter, NetworkFilterBinding,
     NetworkPort, NodeDevice, Secret, StoragePool, StorageVol,
 };
 pub use params::{TypedParams, TypedValue};
+pub use reasons::DomainStateReason;
 pub use uuid::{Uuid, UuidError};
 
 use crate::error::Result;

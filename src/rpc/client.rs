@@ -12,15 +12,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 use tracing::{Instrument, Span, field};
 
 use super::{
     Wire,
     driver::{self, Driver},
     events::{Family, Key, Queue, Subscription},
-    registrations::{Registration, Registrations},
+    registrations::{EventSource, Registration, Registrations},
     session::{Answer, Refusal},
 };
 use crate::{
@@ -112,7 +115,15 @@ struct Request {
     frame: Vec<u8>,
     descriptors: Vec<Descriptor>,
     /// Where the events go, if it is a registration.
-    subscribe: Option<(Family, Arc<Queue>)>,
+    subscribe: Option<Subscriber>,
+}
+
+/// Where the events of a registration go, and what they are known by.
+pub(super) struct Subscriber {
+    pub(super) family: Family,
+    /// None for the callback id that the reply has.
+    pub(super) number: Option<i32>,
+    pub(super) queue: Arc<Queue>,
 }
 
 impl Request {
@@ -133,7 +144,7 @@ pub(super) struct CallCommand {
 /// is busy with the call all the same.
 pub(super) struct Waiter {
     pub(super) reply: oneshot::Sender<Result<Reply>>,
-    pub(super) subscribe: Option<(Family, Arc<Queue>)>,
+    pub(super) subscribe: Option<Subscriber>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -230,37 +241,60 @@ impl Client {
         self.exchange(Request { descriptors, ..Request::new(procedure, frame) }).await
     }
 
-    /// Registers for events: calls `C`, whose reply is a callback id, and returns the events that come under it.
-    /// `cancel` is the procedure that ends the registration; its only argument is the callback id. A daemon takes the
-    /// same registration only once, so all that are made with equal arguments share one.
+    /// Registers for the events of a source, and returns them as they come. A daemon takes the same registration only
+    /// once, so all that are made by equal calls share one.
     ///
     /// # Errors
     /// As [`call`](Self::call).
     ///
     /// # Cancel safety
     /// A registration whose future is dropped is cancelled.
-    pub async fn subscribe<C: Call>(
+    pub async fn subscribe(&self, source: EventSource) -> Result<Subscription> {
+        let (subscription, refused) = self.subscribe_to_all([source]).await?;
+        refused.into_iter().next().map_or(Ok(subscription), |(_, error)| Err(error))
+    }
+
+    /// Registers for the events of several sources, and returns them in one stream, in the order in which they come. Also
+    /// returns which sources the daemon refused, by their place in `sources`, and why; the others are there.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), but for the daemon's refusals.
+    ///
+    /// # Cancel safety
+    /// Registrations whose future is dropped are cancelled.
+    pub async fn subscribe_to_all(
         &self,
-        arguments: C,
-        family: Family,
-        cancel: &'static ProcedureInfo,
-    ) -> Result<Subscription> {
-        let frame = encode_call(C::PROCEDURE, &arguments, 0)?;
-        drop(arguments);
+        sources: impl IntoIterator<Item = EventSource>,
+    ) -> Result<(Subscription, Vec<(usize, Error)>)> {
         let queue = Queue::new(self.shared.event_queue);
         let client = self.with_timeout(None);
-        let begin = Registration::begin(client, C::PROCEDURE, frame, family, queue.clone(), cancel);
-        // On a task of its own, without a deadline: whoever stops waiting cannot cancel a registration that they have not
-        // heard of, so the task hears of it and drops it.
-        let mut registering = self.runtime().spawn(begin.instrument(Span::current()));
-        let registered = match self.timeout {
-            None => (&mut registering).await,
-            Some(after) => tokio::time::timeout(after, &mut registering).await.map_err(|_| {
-                Error::Timeout { what: C::PROCEDURE.name, after, waiting: Waiting::ForAnswer }
-            })?,
-        };
-        let registration = registered.unwrap_or_else(|_| Err(self.closed_error()))?;
-        Ok(Subscription::new(queue, registration))
+        // On tasks of their own, without a deadline: whoever stops waiting cannot cancel a registration that they have
+        // not heard of, so the task hears of it and drops it.
+        let mut registering: Vec<(&ProcedureInfo, JoinHandle<_>)> = sources
+            .into_iter()
+            .map(|source| {
+                let procedure = source.procedure;
+                let begin = Registration::begin(client.clone(), source, queue.clone());
+                (procedure, self.runtime().spawn(begin.instrument(Span::current())))
+            })
+            .collect();
+        let end =
+            self.timeout.and_then(|after| tokio::time::Instant::now().checked_add(after).zip(Some(after)));
+        let (mut registrations, mut refused) = (Vec::new(), Vec::new());
+        for (place, (procedure, registering)) in registering.iter_mut().enumerate() {
+            let registered = match end {
+                None => registering.await,
+                Some((end, after)) => tokio::time::timeout_at(end, registering).await.map_err(|_| {
+                    Error::Timeout { what: procedure.name, after, waiting: Waiting::ForAnswer }
+                })?,
+            };
+            match registered.unwrap_or_else(|_| Err(self.closed_error())) {
+                Ok(registration) => registrations.push(registration),
+                Err(error @ Error::Remote(_)) => refused.push((place, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((Subscription::new(queue, registrations), refused))
     }
 
     pub(super) fn runtime(&self) -> &Handle {
@@ -271,18 +305,12 @@ impl Client {
         &self.shared.registrations
     }
 
-    /// Registers at the daemon and returns the callback id.
-    pub(super) async fn register(
-        &self,
-        procedure: &'static ProcedureInfo,
-        frame: Vec<u8>,
-        family: Family,
-        queue: Arc<Queue>,
-    ) -> Result<i32> {
-        let reply = self
-            .exchange(Request { subscribe: Some((family, queue)), ..Request::new(procedure, frame) })
-            .await?;
-        driver::callback_id(&reply.payload).map_err(|error| undecodable(procedure, error))
+    /// Registers at the daemon and returns what the events are known by.
+    pub(super) async fn register(&self, source: EventSource, queue: Arc<Queue>) -> Result<i32> {
+        let EventSource { procedure, frame, family, number, .. } = source;
+        let subscribe = Some(Subscriber { family, number, queue });
+        let reply = self.exchange(Request { subscribe, ..Request::new(procedure, frame) }).await?;
+        driver::event_number(number, &reply).map_err(|error| undecodable(procedure, error))
     }
 
     /// Has the events of a registration delivered to one more queue, from when this returns.
@@ -297,9 +325,8 @@ impl Client {
         let _ = self.shared.commands.send(Command::Leave { key, queue });
     }
 
-    pub(super) async fn cancel_registration(&self, cancel: &'static ProcedureInfo, callback: i32) {
-        let Ok(id) = xdr::to_vec(&callback) else { return };
-        if let Err(error) = self.call_raw(cancel, id.into(), Vec::new()).await {
+    pub(super) async fn cancel_registration(&self, cancel: &'static ProcedureInfo, arguments: Bytes) {
+        if let Err(error) = self.call_raw(cancel, arguments, Vec::new()).await {
             tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
         }
     }
@@ -400,7 +427,7 @@ impl std::fmt::Debug for Client {
     }
 }
 
-fn encode_call<T: Encode + ?Sized>(
+pub(super) fn encode_call<T: Encode + ?Sized>(
     procedure: &'static ProcedureInfo,
     arguments: &T,
     descriptors: usize,

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     time::Sleep,
@@ -18,7 +17,7 @@ use tokio::{
 
 use super::{
     Wire,
-    client::{CallCommand, Command, Reply, Waiter},
+    client::{CallCommand, Command, Reply, Subscriber, Waiter},
     events::{Routed, Router},
     outbox::Outbox,
     session::{Delivery, Session, Tick},
@@ -226,10 +225,10 @@ impl<W: Wire> Driver<W> {
         match delivery {
             Delivery::Reply { waiter, serial, procedure, outcome } => {
                 let reply = Reply::from_outcome(procedure, serial, outcome);
-                if let Some((family, queue)) = &waiter.subscribe {
+                if let Some(Subscriber { family, number, queue }) = &waiter.subscribe {
                     // Before the next frame is looked at: it may be the first event.
-                    let id = reply.as_ref().ok().and_then(|reply| callback_id(&reply.payload).ok());
-                    self.router.finish(id.map(|id| ((*family, id), queue.clone())));
+                    let known_by = reply.as_ref().ok().and_then(|reply| event_number(*number, reply).ok());
+                    self.router.finish(known_by.map(|number| ((*family, number), queue.clone())));
                 }
                 if waiter.reply.send(reply).is_err() {
                     tracing::debug!(
@@ -319,9 +318,9 @@ impl<W> fmt::Debug for Driver<W> {
     }
 }
 
-/// Reads the reply of a registration.
-pub(super) fn callback_id(payload: &Bytes) -> Result<i32, DecodeError> {
-    Reader::new(payload).field("callbackID")
+/// Returns what events are known by: the callback id in the reply of the registration, unless that is known before.
+pub(super) fn event_number(known: Option<i32>, reply: &Reply) -> Result<i32, DecodeError> {
+    known.map_or_else(|| Reader::new(&reply.payload).field("callbackID"), Ok)
 }
 
 /// Tells whether a call makes the daemon close the connection.

@@ -1,8 +1,9 @@
 //! Events on their way from the driver to those who subscribed.
 //!
-//! A subscription is known by program, family and callback id: each driver of the daemon (domains, networks,
-//! storage pools, …) numbers its callbacks by itself, so the id alone is ambiguous. An event may come before
-//! the reply that names its id; such events are kept while a registration is on its way.
+//! A registration is known by family and callback id: each driver of the daemon (domains, networks, storage pools, …)
+//! numbers its callbacks by itself, so the id alone is ambiguous. Events that carry no such id are known by the number
+//! of their procedure instead. An event may come before the reply that names its id; such events are kept while a
+//! registration is on its way.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,7 +18,7 @@ use futures_core::Stream;
 use super::registrations::Registration;
 use crate::{
     error::{CloseReason, Error},
-    protocol::{qemu, remote},
+    protocol::{ProcedureInfo, qemu, remote},
     xdr::Reader,
 };
 
@@ -37,31 +38,29 @@ pub enum Family {
     Secret,
     /// QEMU's monitor, by `QEMU_PROC_CONNECT_DOMAIN_MONITOR_EVENT_REGISTER`.
     QemuMonitor,
+    /// Domains, as daemons without feature 14 report them: by `CONNECT_DOMAIN_EVENT_REGISTER_ANY`, without callback ids.
+    LegacyDomain,
+    /// The connection itself, by `CONNECT_REGISTER_CLOSE_CALLBACK`, without callback ids.
+    Connection,
+    /// Events that the protocol definitions of this crate lack, whatever they were registered by. All that are known
+    /// start with a callback id, so those are taken to do so as well.
+    Unknown,
 }
 
 impl Family {
-    /// Returns the family of an event whose message starts with a callback id.
-    fn of(program: u32, procedure: i32) -> Option<Self> {
-        let info = if program == remote::PROGRAM.number {
-            remote::Procedure(procedure).info()?
-        } else if program == qemu::PROGRAM.number {
-            qemu::Procedure(procedure).info()?
-        } else {
-            return None;
-        };
-        let name = info.short_name();
+    /// Returns the family of an event that the definitions have.
+    fn of(event: &ProcedureInfo) -> Option<Self> {
         let families = [
-            ("DOMAIN_EVENT_", Self::Domain),
+            ("DOMAIN_EVENT_", if event.has_callback_id { Self::Domain } else { Self::LegacyDomain }),
             ("NETWORK_EVENT_", Self::Network),
             ("STORAGE_POOL_EVENT_", Self::StoragePool),
             ("NODE_DEVICE_EVENT_", Self::NodeDevice),
             ("SECRET_EVENT_", Self::Secret),
             ("DOMAIN_MONITOR_EVENT", Self::QemuMonitor),
+            ("CONNECT_EVENT_", Self::Connection),
         ];
-        families
-            .into_iter()
-            .find(|(prefix, _)| info.has_callback_id && name.starts_with(prefix))
-            .map(|(_, family)| family)
+        let name = event.short_name();
+        families.into_iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, family)| family)
     }
 }
 
@@ -89,19 +88,20 @@ pub enum Notice {
     },
 }
 
-/// The events that were registered for, as a stream. Dropping it cancels the registration, unless others share it.
+/// The events that were registered for, as a stream, in the order in which they came. Dropping it cancels the
+/// registrations, unless others share them.
 ///
 /// The stream ends after an error that says why the connection was closed.
 #[derive(Debug)]
 #[must_use = "dropping a subscription cancels it"]
 pub struct Subscription {
     queue: Arc<Queue>,
-    _registration: Registration,
+    _registrations: Vec<Registration>,
 }
 
 impl Subscription {
-    pub(super) fn new(queue: Arc<Queue>, registration: Registration) -> Self {
-        Self { queue, _registration: registration }
+    pub(super) fn new(queue: Arc<Queue>, registrations: Vec<Registration>) -> Self {
+        Self { queue, _registrations: registrations }
     }
 
     /// Waits for the next event. `None` after the error that ended the subscription.
@@ -124,7 +124,7 @@ impl Stream for Subscription {
     }
 }
 
-/// What an event is for: the driver of the daemon that reports it, and the callback id.
+/// What an event is for: the driver of the daemon that reports it, and the callback id, or the number of its procedure.
 pub(super) type Key = (Family, i32);
 
 /// A bounded queue between the driver, which never waits, and one reader.
@@ -323,9 +323,19 @@ impl Router {
 }
 
 fn key_of(program: u32, procedure: i32, payload: &Bytes) -> Option<Key> {
-    let family = Family::of(program, procedure)?;
-    let callback = Reader::new(payload).field("callbackID").ok()?;
-    Some((family, callback))
+    let known = if program == remote::PROGRAM.number {
+        remote::Procedure(procedure).info()
+    } else if program == qemu::PROGRAM.number {
+        qemu::Procedure(procedure).info()
+    } else {
+        return None;
+    };
+    let family = known.map_or(Some(Family::Unknown), Family::of)?;
+    let number = match known {
+        Some(event) if !event.has_callback_id => procedure,
+        _ => Reader::new(payload).field("callbackID").ok()?,
+    };
+    Some((family, number))
 }
 
 #[cfg(test)]
@@ -431,12 +441,35 @@ mod tests {
     fn unknown_programs_and_events_are_survived() {
         let mut router = Router::default();
         router.begin();
-        for (program, procedure) in [(remote::PROGRAM.number, 9999), (0x1234, 1), (lxc::PROGRAM.number, 1)] {
+        for (program, procedure) in [(0x1234, 1), (lxc::PROGRAM.number, 1)] {
             assert_eq!(router.route(program, procedure, &message(0, 0)), Routed::Unwanted);
         }
         assert_eq!(
             router.route(remote::PROGRAM.number, LIFECYCLE, &Bytes::from_static(&[0, 0])),
             Routed::Unwanted
         );
+    }
+
+    #[test]
+    fn an_unknown_event_goes_to_whom_its_registration_belongs() {
+        let queue = Queue::new(8);
+        let mut router = Router::default();
+        router.finish(Some(((Family::Unknown, 3), queue.clone())));
+        assert_eq!(router.route(remote::PROGRAM.number, 9999, &message(3, 1)), Routed::Delivered);
+        assert_eq!(router.route(remote::PROGRAM.number, 9999, &message(4, 2)), Routed::Unwanted);
+        assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(3, 3)), Routed::Unwanted);
+        assert_eq!(drain(&queue), ["1"]);
+    }
+
+    #[test]
+    fn events_without_a_callback_id_are_known_by_their_procedure() {
+        let queue = Queue::new(8);
+        let mut router = Router::default();
+        let reboot = remote::Procedure::DOMAIN_EVENT_REBOOT.0;
+        router.finish(Some(((Family::LegacyDomain, reboot), queue.clone())));
+        assert_eq!(router.route(remote::PROGRAM.number, reboot, &message(7, 1)), Routed::Delivered);
+        let lifecycle = remote::Procedure::DOMAIN_EVENT_LIFECYCLE.0;
+        assert_eq!(router.route(remote::PROGRAM.number, lifecycle, &message(7, 2)), Routed::Unwanted);
+        assert_eq!(drain(&queue), ["1"]);
     }
 }

@@ -20,4 +20,5 @@ mod wire;
 
 pub use client::{Client, Config, KeepaliveConfig, Reply};
 pub use events::{Family, Notice, RawEvent, Subscription};
+pub use registrations::EventSource;
 pub use wire::{ByteStream, Wire};

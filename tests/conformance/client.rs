@@ -15,7 +15,7 @@ use bytes::Bytes;
 use libvirt_client::{
     CloseReason, Error, RemoteError,
     protocol::{Call, CallVisitor, ProcedureInfo, WireType, keepalive, net, qemu, remote, visit_call},
-    rpc::{ByteStream, Client, Config, Family, Notice, Subscription},
+    rpc::{ByteStream, Client, Config, EventSource, Family, Notice, Subscription},
     testing::{Body, Direction, Message, RecordedFrame, Recording},
     xdr,
 };
@@ -334,7 +334,10 @@ impl CallVisitor for Subscribe {
         C::Reply: WireType,
     {
         let arguments: C = xdr::from_bytes(&self.payload).unwrap();
-        tokio::spawn(async move { self.client.subscribe(arguments, self.family, self.cancel).await })
+        tokio::spawn(async move {
+            let source = EventSource::new(&arguments, self.family, self.cancel)?;
+            self.client.subscribe(source).await
+        })
     }
 }
 

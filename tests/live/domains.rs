@@ -87,7 +87,12 @@ fn info_state_and_xml_are_what_the_daemon_gives_others() {
             let (now, info) = (domain.state().await.unwrap(), domain.info().await.unwrap());
             let ours = format!(
                 "{} {} {} {} {} {}",
-                now.state.0, now.reason, info.state.0, info.max_memory_kib, info.memory_kib, info.vcpus
+                now.state.0,
+                now.reason.number(),
+                info.state.0,
+                info.max_memory_kib,
+                info.memory_kib,
+                info.vcpus
             );
             assert_eq!(ours, theirs, "after {act:?}");
             assert_eq!(now.state.0, expected, "after {act:?}");

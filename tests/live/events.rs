@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use libvirt_client::{CloseReason, Connection, DomainEvent};
+use libvirt_client::{CloseReason, Connection, DomainEvent, Event};
 
 use crate::{
     TEST,
@@ -21,7 +21,7 @@ fn lifecycle_events_are_those_that_others_receive() {
     live(async {
         let daemon = Daemon::start();
         let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
-        let mut events = connection.domain_lifecycle_events().await.unwrap();
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         let heard = daemon.directory().join("heard");
         let _listener = daemon.spawn_python(TEST, LISTENER, &heard);
         let heard = || fs::read_to_string(&heard).unwrap();
@@ -46,8 +46,8 @@ fn every_subscription_gets_every_event_until_it_is_dropped() {
     live(async {
         let daemon = Daemon::start();
         let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
-        let mut stays = connection.domain_lifecycle_events().await.unwrap();
-        let mut leaves = connection.domain_lifecycle_events().await.unwrap();
+        let mut stays = connection.events().domain_lifecycle().subscribe().await.unwrap();
+        let mut leaves = connection.events().domain_lifecycle().subscribe().await.unwrap();
         daemon.virsh(TEST, &["suspend", "test"]);
         assert_eq!(line(leaves.next().await.unwrap().unwrap()), "test 3 0\n");
         drop(leaves);
@@ -67,9 +67,9 @@ fn a_subscription_can_follow_another_at_once() {
         let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
         // The daemon carries out calls in any order, and refuses to register anew before the cancelling is done.
         for _ in 0..50 {
-            drop(connection.domain_lifecycle_events().await.unwrap());
+            drop(connection.events().domain_lifecycle().subscribe().await.unwrap());
         }
-        let mut events = connection.domain_lifecycle_events().await.unwrap();
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         daemon.virsh(TEST, &["suspend", "test"]);
         assert_eq!(line(events.next().await.unwrap().unwrap()), "test 3 0\n");
     });
@@ -80,14 +80,14 @@ fn events_that_nobody_takes_are_counted_and_calls_go_on() {
     live(async {
         let daemon = Daemon::start();
         let connection = Connection::builder(daemon.uri(TEST)).event_queue(4).open().await.unwrap();
-        let mut events = connection.domain_lifecycle_events().await.unwrap();
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         daemon.virsh(TEST, &[&"suspend test; resume test; ".repeat(5)]);
         assert_eq!(connection.hostname().await.unwrap(), daemon.virsh(TEST, &["hostname"]));
         let (mut received, mut lost) = (0, 0);
         while received + lost < 10 {
             match events.next().await.unwrap().unwrap() {
-                DomainEvent::Lifecycle { .. } => received += 1,
-                DomainEvent::Lagged { missed } => lost += missed,
+                Event::Domain(_) => received += 1,
+                Event::Lagged { missed } => lost += missed,
                 other => panic!("{other:?}"),
             }
         }
@@ -100,7 +100,7 @@ fn events_end_with_the_reason_why_the_connection_did() {
     live(async {
         let daemon = Daemon::start();
         let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
-        let mut events = connection.domain_lifecycle_events().await.unwrap();
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         daemon.signal("KILL");
         let error = events.next().await.unwrap().unwrap_err();
         assert!(matches!(error.close_reason(), Some(CloseReason::Eof | CloseReason::Io(_))), "{error:?}");
@@ -109,10 +109,10 @@ fn events_end_with_the_reason_why_the_connection_did() {
 }
 
 /// Writes an event as the listener does.
-pub(crate) fn line(event: DomainEvent) -> String {
+pub(crate) fn line(event: Event) -> String {
     match event {
-        DomainEvent::Lifecycle { domain, event, detail } => {
-            format!("{} {} {detail}\n", domain.name(), event.0)
+        Event::Domain(DomainEvent::Lifecycle { domain, event, detail }) => {
+            format!("{} {} {}\n", domain.name(), event.0, detail.number())
         }
         other => panic!("no lifecycle event: {other:?}"),
     }

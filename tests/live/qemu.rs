@@ -24,7 +24,7 @@ fn a_machine_is_defined_started_and_destroyed() {
     live(async {
         let daemon = Daemon::builder().virtlogd().start();
         let connection = Connection::open(daemon.uri(QEMU)).await.unwrap();
-        let mut events = connection.domain_lifecycle_events().await.unwrap();
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         let heard = daemon.directory().join("heard");
         let _listener = daemon.spawn_python(QEMU, LISTENER, &heard);
         let heard = || fs::read_to_string(&heard).unwrap();

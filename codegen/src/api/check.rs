@@ -39,7 +39,7 @@ impl Api {
             for text in entry.enums.values().filter(|text| text.text != BOOL) {
                 self.find_enum(tables, text)?;
             }
-            if complete && matches!(entry.becomes, Becomes::Method { .. }) {
+            if complete && matches!(entry.becomes, Becomes::Method { .. } | Becomes::Event(_)) {
                 self.check_fields(model, module, procedure, entry)?;
             }
         }
@@ -167,7 +167,7 @@ impl Api {
         entry: &Entry,
     ) -> Result<(), Error> {
         let mut fields = BTreeSet::new();
-        for id in [procedure.arguments, procedure.reply].into_iter().flatten() {
+        for id in [procedure.arguments, procedure.reply, procedure.message].into_iter().flatten() {
             collect_fields(model, id, &[String::new()], &mut fields);
         }
         let said = [&entry.enums, &entry.units, &entry.names];

@@ -71,7 +71,7 @@ fn said(api: &Api, module: &Module, procedure: &Procedure) -> String {
         (Becomes::Method { object, name }, _) => {
             format!("[`{object}::{name}`]({}::{object}::{name})", module_of(&entry.program))
         }
-        (Becomes::Event(event), _) => format!("event `{event}`"),
+        (Becomes::Event(event), _) => format!("event [`{event}`](crate::events::{event})"),
         (Becomes::Internal(reason), _) => format!("internal: {reason}"),
         (Becomes::Superseded(by), _) => format!("superseded by `{}`", by.text),
     }

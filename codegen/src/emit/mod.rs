@@ -122,6 +122,7 @@ pub fn objects(spec: &Spec, tables: &Tables, api: &Api, complete: bool) -> Resul
         File { name: "objects.rs".to_owned(), text: objects.methods(false)? },
         File { name: "admin_objects.rs".to_owned(), text: objects.methods(true)? },
         File { name: "collections.rs".to_owned(), text: objects.collections()? },
+        File { name: "event_enums.rs".to_owned(), text: objects.event_enums()? },
         File { name: "results.rs".to_owned(), text: objects.results()? },
         File { name: "ledger.rs".to_owned(), text: ledger::table(&model, api) },
         File { name: "ledger.md".to_owned(), text: ledger::page(&model, api) },

@@ -142,6 +142,34 @@ pub fn is_idle_result(procedure: &str, field: &str) -> bool {
     IDLE_RESULTS.contains(&(procedure, field))
 }
 
+/// Numbers that mean something else for each value of another field: their struct, the number, the type that says what
+/// it means, and the other field.
+const TOLD_BY: [(&str, &str, &str, &str); 2] = [
+    ("remote_domain_event_lifecycle_msg", "detail", "DomainEventDetail", "event"),
+    ("remote_domain_get_state_ret", "reason", "DomainStateReason", "state"),
+];
+
+/// Returns the type of a number whose meaning another field tells, and that field.
+#[must_use]
+pub fn told_by(owner: &str, field: &str) -> Option<(&'static str, &'static str)> {
+    TOLD_BY
+        .iter()
+        .find(|(wire, number, ..)| (*wire, *number) == (owner, field))
+        .map(|(.., ty, by)| (*ty, *by))
+}
+
+/// The events that users get, in families, each with the C enum that numbers its kinds where they are registered one by
+/// one, and with what it is about.
+pub const EVENTS: [(&str, Option<&str>, &str); 7] = [
+    ("DomainEvent", Some("virDomainEventID"), "What happens to domains"),
+    ("NetworkEvent", Some("virNetworkEventID"), "What happens to networks"),
+    ("StoragePoolEvent", Some("virStoragePoolEventID"), "What happens to storage pools"),
+    ("NodeDeviceEvent", Some("virNodeDeviceEventID"), "What happens to devices of the host"),
+    ("SecretEvent", Some("virSecretEventID"), "What happens to secrets"),
+    ("QemuEvent", None, "What QEMU itself reports"),
+    ("ConnectionEvent", None, "What happens to the daemon's own connection to the hypervisor"),
+];
+
 /// Structs in results that would have an unfit name by rule.
 const RESULT_NAMES: [(&str, &str); 4] = [
     ("remote_domain_fsinfo", "DomainFsInfo"),
@@ -182,6 +210,7 @@ pub fn field(wire: &str) -> Option<&'static str> {
 #[must_use]
 pub fn all() -> Vec<&'static str> {
     let first = |(name, _): &(&'static str, &'static str)| *name;
+    let told_by = TOLD_BY.iter().map(|(wire, ..)| *wire);
     let pairs = HANDLES
         .iter()
         .chain(&BY_HAND)
@@ -189,5 +218,5 @@ pub fn all() -> Vec<&'static str> {
         .chain(&RESULT_NAMES)
         .chain(&NO_FILTERS)
         .map(first);
-    pairs.chain(TYPED_PARAMS).chain(PASS_DESCRIPTORS).chain(ASK_FOR_STRINGS).collect()
+    pairs.chain(told_by).chain(TYPED_PARAMS).chain(PASS_DESCRIPTORS).chain(ASK_FOR_STRINGS).collect()
 }

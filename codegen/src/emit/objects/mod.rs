@@ -2,6 +2,7 @@
 
 mod arguments;
 mod collections;
+mod events;
 mod results;
 mod values;
 

@@ -1,12 +1,11 @@
 //! What methods return: a value, an object, a list, or a struct.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Method, Objects, Status, status,
+    Method, Objects, Status,
+    events::Event,
+    status,
     values::{Meaning, Place, Words, number},
 };
 use crate::{
@@ -56,6 +55,41 @@ struct Struct<'a> {
     idle: BTreeSet<String>,
 }
 
+/// The fields of a struct that users get.
+pub(super) struct Fields {
+    fields: Vec<Field>,
+    /// Whether the types of all are `Copy`, and whether they are `Eq`.
+    copy: bool,
+    eq: bool,
+}
+
+struct Field {
+    name: String,
+    documentation: String,
+    declaration: String,
+    expression: String,
+}
+
+impl Fields {
+    pub(super) fn declarations(&self, indent: &str) -> String {
+        let line =
+            |field: &Field| format!("{indent}/// {}\n{indent}{},\n", field.documentation, field.declaration);
+        self.fields.iter().map(line).collect()
+    }
+
+    /// Makes each of them out of `wire` and `connection`.
+    pub(super) fn values(&self) -> String {
+        let line = |field: &Field| format!("            {}: {},\n", field.name, field.expression);
+        self.fields.iter().map(line).collect()
+    }
+
+    /// Names the connection, if it is used.
+    pub(super) fn connection(&self) -> &'static str {
+        let used = self.fields.iter().any(|field| field.expression.contains("connection"));
+        if used { "connection" } else { "_" }
+    }
+}
+
 /// A value that users get.
 struct Value {
     ty: String,
@@ -79,6 +113,11 @@ impl<'a> Results<'a> {
             }
             for member in objects.members(Some(reply)) {
                 results.add_parts(&member.shape, &method);
+            }
+        }
+        for event in objects.events() {
+            for member in event.members(objects) {
+                results.add_event_parts(&member.shape, &event);
             }
         }
         results.check_names()?;
@@ -125,6 +164,28 @@ impl<'a> Results<'a> {
         }
     }
 
+    /// Adds the structs that are in an event.
+    fn add_event_parts(&mut self, shape: &Shape, event: &Event<'a>) {
+        match shape {
+            Shape::Array(inner, _) | Shape::Optional(inner) if !self.objects.is_typed_params(shape) => {
+                self.add_event_parts(inner, event);
+            }
+            Shape::Item(id) if self.objects.is_plain_struct(*id) => {
+                let (name, event_name) = (self.part_name(*id), event.name);
+                let said = format!("A part of [`{event_name}`](crate::events::{event_name}).");
+                let entries = event.entries.clone();
+                self.structs.entry(*id).or_insert(Struct { name, said, entries, idle: BTreeSet::new() });
+            }
+            _ => {}
+        }
+    }
+
+    /// Names a struct after itself.
+    fn part_name(&self, id: ItemId) -> String {
+        let item = self.objects.model.item(id);
+        overrides::result_name(&item.wire).map_or_else(|| item.rust.clone(), str::to_owned)
+    }
+
     /// Names a struct: after its method if it is a reply, else after itself.
     fn called(&self, id: ItemId, method: &Method<'a>) -> (String, String) {
         let item = self.objects.model.item(id);
@@ -148,8 +209,7 @@ impl<'a> Results<'a> {
                 (name, format!("What [`{method}`](crate::{method}) returns."))
             }
             None => {
-                let name =
-                    overrides::result_name(&item.wire).map_or_else(|| item.rust.clone(), str::to_owned);
+                let name = self.part_name(id);
                 let objects = format!("{}::{}", method.object, method.name);
                 (name, format!("A part of what [`{objects}`](crate::{objects}) returns."))
             }
@@ -212,40 +272,68 @@ impl<'a> Results<'a> {
         let Struct { name, said, entries, idle } = found;
         let place = if matches!(item.role, Role::Reply(_)) { Place::Top } else { Place::Inside };
         let words = Words { entries, place };
-        let mut scope = Scope::new(format!("struct {name}"));
-        let (mut fields, mut values) = (String::new(), String::new());
-        let (mut copy, mut eq) = (true, true);
-        for member in self.objects.members(Some(id)).iter().filter(|member| !idle.contains(&member.wire)) {
-            let field = self.objects.name(member, words)?;
-            scope.take(&field, &member.wire, None)?;
-            let value = self.value(module, member, words, &format!("wire.{}", member.rust), "connection")?;
-            copy &= value.copy;
-            eq &= value.eq;
-            let unit = match self.objects.unit(member, words) {
-                Some(unit) if value.ty != "Duration" => format!(", in {unit}"),
-                _ => String::new(),
-            };
-            let plain = spoken(&self.objects.plain_name(member, words));
-            _ = writeln!(fields, "    /// {plain}{unit} (`{}`).", member.wire);
-            _ = writeln!(fields, "    pub {field}: {},", value.ty);
-            _ = writeln!(values, "            {field}: {},", value.expression);
-        }
-        let derives = [("Clone", true), ("Copy", copy), ("Debug", true), ("PartialEq", true), ("Eq", eq)];
+        let members = self.objects.members(Some(id)).iter().filter(|member| !idle.contains(&member.wire));
+        let fields = self.converted(module, &item.wire, members, words, "pub ")?;
+        let derives =
+            [("Clone", true), ("Copy", fields.copy), ("Debug", true), ("PartialEq", true), ("Eq", fields.eq)];
         let derives: Vec<&str> = derives.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
-        let connection = if values.contains("connection") { "connection" } else { "_" };
         let wire = format!("{}::{}", module.prefix.module(), item.rust);
+        let connection = fields.connection();
         Ok(format!(
             "\n/// {said}\n\
              #[doc(alias = \"{}\")]\n\
              #[derive({})]\n\
              #[non_exhaustive]\n\
-             pub struct {name} {{\n{fields}}}\n\n\
+             pub struct {name} {{\n{}}}\n\n\
              impl {name} {{\n    \
              pub(super) fn of(wire: {wire}, {connection}: &Connection) -> Self {{\n        \
-             Self {{\n{values}        }}\n    }}\n}}\n",
+             Self {{\n{}        }}\n    }}\n}}\n",
             item.wire,
-            derives.join(", ")
+            derives.join(", "),
+            fields.declarations("    "),
+            fields.values(),
         ))
+    }
+
+    /// Says what users get of the fields of a struct, each with `visibility` before its name.
+    pub(super) fn converted<'m>(
+        &self,
+        module: &Module,
+        owner: &str,
+        members: impl Iterator<Item = &'m Member>,
+        words: Words<'_, '_>,
+        visibility: &str,
+    ) -> Result<Fields, Error> {
+        let mut scope = Scope::new(format!("the fields of {owner}"));
+        let mut fields = Fields { fields: Vec::new(), copy: true, eq: true };
+        for member in members {
+            let name = self.objects.name(member, words)?;
+            scope.take(&name, &member.wire, None)?;
+            let place = format!("wire.{}", member.rust);
+            let value = match overrides::told_by(owner, &member.wire) {
+                Some((ty, other)) => Value {
+                    ty: ty.to_owned(),
+                    expression: format!("{ty}::new(wire.{other}, {place})"),
+                    copy: true,
+                    eq: true,
+                },
+                None => self.value(module, member, words, &place, "connection")?,
+            };
+            fields.copy &= value.copy;
+            fields.eq &= value.eq;
+            let unit = match self.objects.unit(member, words) {
+                Some(unit) if value.ty != "Duration" => format!(", in {unit}"),
+                _ => String::new(),
+            };
+            let plain = spoken(&self.objects.plain_name(member, words));
+            fields.fields.push(Field {
+                documentation: format!("{plain}{unit} (`{}`).", member.wire),
+                declaration: format!("{visibility}{name}: {}", value.ty),
+                name,
+                expression: value.expression,
+            });
+        }
+        Ok(fields)
     }
 
     /// Says what users get of a field.
