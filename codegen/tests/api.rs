@@ -68,6 +68,7 @@ fn what_does_not_fit_is_shown_at_its_place() {
             &["no procedure DOMAIN_GET_STAT", "`DOMAIN_GET_STATE`"],
         ),
         ("method = \"Domain::info\"", "superseded = \"CONNECT_OPEN\"", &["has to be a method itself"]),
+        ("none = \"NO_DOMAIN_METADATA\"", "none = \"NO_DOMAIN_META\"", &["no error VIR_ERR_NO_DOMAIN_META"]),
         ("max_mem = \"KiB\"", "max_men = \"KiB\"", &["no argument or result called max_men", "max_mem"]),
         (
             "enums = { state = \"DomainState\" }",

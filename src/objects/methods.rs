@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::{
     Connection, CpuMap, Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter,
     NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid,
-    collections, enums, found, results, saturating,
+    collections, enums, found, results, saturating, there_is,
 };
 use crate::{
-    error::Result,
+    error::{ErrorCode, Result},
     protocol::{qemu, remote},
 };
 

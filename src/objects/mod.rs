@@ -27,7 +27,7 @@ pub use params::{TypedParams, TypedValue};
 pub use reasons::DomainStateReason;
 pub use uuid::{Uuid, UuidError};
 
-use crate::error::Result;
+use crate::error::{ErrorCode, Result};
 
 /// Reads what the wire has as characters of C, up to their end.
 fn text(characters: &[u8]) -> String {
@@ -40,6 +40,15 @@ fn found<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes `None` of the one error that says that there is nothing.
+fn there_is<T>(result: Result<T>, nothing: ErrorCode) -> Result<Option<T>> {
+    match result {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.code() == Some(nothing) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -303,7 +303,8 @@ fn snapshots_and_checkpoints_make_trees() {
         let first = domain.create_snapshot(xml("first")).await.unwrap();
         let second = domain.create_snapshot(xml("second")).await.unwrap();
         assert_eq!((second.name(), second.domain()), ("second", domain.clone()));
-        assert_eq!(second.parent().await.unwrap(), first);
+        assert_eq!(second.parent().await.unwrap().as_ref(), Some(&first));
+        assert_eq!(first.parent().await.unwrap(), None);
         assert!(second.is_current().await.unwrap() && !first.is_current().await.unwrap());
         assert_eq!(first.children().await.unwrap(), std::slice::from_ref(&second));
         assert_eq!(domain.snapshot_by_name("first").await.unwrap(), first);

@@ -108,7 +108,8 @@ fn a_running_machine_tells_its_statistics_and_takes_settings() {
         );
 
         domain.set_metadata(DomainMetadataType::TITLE, Some("A BIOS"), None, None).await.unwrap();
-        let title = domain.metadata(DomainMetadataType::TITLE, None).await.unwrap();
+        let title = domain.metadata(DomainMetadataType::TITLE, None).await.unwrap().unwrap();
+        assert_eq!(domain.metadata(DomainMetadataType::DESCRIPTION, None).await.unwrap(), None);
         assert_eq!(
             (title.as_str(), title.as_str()),
             ("A BIOS", python("print(domain.metadata(1, None))").as_str())

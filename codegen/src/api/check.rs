@@ -36,6 +36,7 @@ impl Api {
                 }
             }
             self.check_flags(tables, entry)?;
+            self.check_none(tables, entry)?;
             for text in entry.enums.values().filter(|text| text.text != BOOL) {
                 self.find_enum(tables, text)?;
             }
@@ -140,6 +141,14 @@ impl Api {
         let message = format!("the values of {c_enum} are not bits to combine");
         let help = "help: if they are, name it in FLAGS of codegen/src/overrides.rs";
         Err(self.error(&flags.at, message).note(help).into())
+    }
+
+    fn check_none(&self, tables: &Tables, entry: &Entry) -> Result<(), Error> {
+        let Some(none) = &entry.none else { return Ok(()) };
+        if tables.value(&format!("VIR_ERR_{}", none.text)).is_some() {
+            return Ok(());
+        }
+        Err(self.error(&none.at, format!("enums.tsv has no error VIR_ERR_{}", none.text)).into())
     }
 
     /// Returns the C name of an enum that is named without its `vir`.

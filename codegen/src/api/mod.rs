@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     pub(crate) units: BTreeMap<String, Text>,
     /// Better names of fields and arguments.
     pub(crate) names: BTreeMap<String, Text>,
+    /// The code of the error that says that there is nothing to return, which is normal.
+    pub(crate) none: Option<Text>,
     /// Whether repeating it after a lost connection does no harm.
     pub(crate) repeat_is_safe: bool,
     /// Where the name stands.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a table may say.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "method",
     "event",
     "internal",
@@ -27,6 +27,7 @@ const KEYS: [&str; 12] = [
     "enums",
     "units",
     "names",
+    "none",
     "repeat",
 ];
 
@@ -94,6 +95,7 @@ impl Table<'_> {
             enums: self.texts("enums")?,
             units: self.texts("units")?,
             names: self.texts("names")?,
+            none: self.text("none")?,
             repeat_is_safe,
             at: self.at.clone(),
         })

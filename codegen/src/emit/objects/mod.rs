@@ -209,6 +209,12 @@ fn body(method: &Method<'_>, arguments: &Arguments, outcome: &Outcome) -> String
     } else {
         format!("{client}.call({literal}).await")
     };
+    if let (Some(none), Some(expression)) = (&method.entry.none, &outcome.expression) {
+        _ = writeln!(text, "        let reply = {call};");
+        _ = writeln!(text, "        let Some(reply) = there_is(reply, ErrorCode::{})? else {{", none.text);
+        _ = writeln!(text, "            return Ok(None);\n        }};\n        Ok({expression})");
+        return text;
+    }
     match &outcome.expression {
         None if method.procedure.reply.is_none() => _ = writeln!(text, "        {call}"),
         None => _ = writeln!(text, "        {call}.map(drop)"),

@@ -226,6 +226,18 @@ impl<'a> Results<'a> {
 
     /// Says what a method returns.
     pub(super) fn outcome(&self, method: &Method<'a>) -> Result<Outcome, Error> {
+        let outcome = self.outcome_if_any(method)?;
+        Ok(match &method.entry.none {
+            None => outcome,
+            Some(_) => Outcome::new(
+                format!("Option<{}>", outcome.ty),
+                outcome.expression.map(|expression| format!("Some({expression})")),
+            ),
+        })
+    }
+
+    /// Says what a method returns if there is something to return.
+    fn outcome_if_any(&self, method: &Method<'a>) -> Result<Outcome, Error> {
         let Some(reply) = method.procedure.reply else {
             return Ok(Outcome::new("()", None));
         };
