@@ -27,6 +27,6 @@ pub use objects::{
     Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot, DomainStateReason,
     Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret,
     StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, collections, enums, events,
-    fields, ledger, results,
+    fields, guide, ledger, results,
 };
 pub use rpc::KeepaliveConfig;

@@ -7,6 +7,7 @@ mod connection;
 pub mod enums;
 pub mod events;
 pub mod fields;
+pub mod guide;
 mod handles;
 pub mod ledger;
 mod methods;
