@@ -147,6 +147,20 @@ fn folded(name: &str) -> String {
 }
 
 #[test]
+fn procedures_know_since_when_there_are() {
+    let api = include_str!("../protocol/api.toml");
+    let mut known = 0;
+    for info in programs().into_iter().flat_map(|(.., procedures)| procedures) {
+        let head = format!("[{}.{}]\n", info.program.name, info.short_name());
+        let entry = api.split_once(&head).map_or("", |(_, rest)| rest.split("\n[").next().unwrap_or(rest));
+        let said = entry.lines().find_map(|line| line.strip_prefix("since = \"")?.strip_suffix('"'));
+        assert_eq!(info.since, said, "{}", info.name);
+        known += usize::from(said.is_some());
+    }
+    assert!(known > 400, "{known} procedures have a version");
+}
+
+#[test]
 fn arguments_and_results_belong_to_their_procedures() {
     let spec = spec();
     let mut owners: BTreeMap<String, Vec<&str>> = BTreeMap::new();

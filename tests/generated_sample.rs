@@ -322,6 +322,7 @@ fn procedures() {
             sparse_flag: Some(SparseFlag { name: "SAMPLE_READ_SPARSE", value: 8 }),
             acl: &["thing:read"],
             acl_filter: &[],
+            since: Some("1.2.3"),
         }
     );
     assert_eq!(PingArgs::PROCEDURE.priority, Priority::High);

@@ -52,7 +52,7 @@ pub fn generate(directory: &Path, own: &Path, out: &Path) -> Result<Vec<PathBuf>
     read.push(api_path);
     let tables = read_tables(directory, own, &mut read)?;
     tables.check_overrides()?;
-    let mut files = emit::protocols(&spec, &tables)?;
+    let mut files = emit::protocols(&spec, &tables, Some(&api))?;
     files.extend(emit::api(&tables)?);
     files.extend(emit::objects(&spec, &tables, &api, directory == own)?);
     for file in files {

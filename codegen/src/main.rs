@@ -3,13 +3,14 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use libvirt_client_codegen::{
-    Error,
+    Api, Error,
     emit::{self, Tables},
     print, read_directory, show,
     spec::Spec,
@@ -75,6 +76,13 @@ fn read(directory: &Path) -> Result<Spec, Failure> {
     })
 }
 
+/// Reads what is said about the procedures, where something is: libvirt's source tree has no such file.
+fn read_api(directory: &Path) -> Result<Option<Api>, Failure> {
+    let path = directory.join("api.toml");
+    let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+    Api::read(&path, &text).map(Some).map_err(|error| Failure::Definitions(error.to_string()))
+}
+
 enum Failure {
     Usage(String),
     Definitions(String),
@@ -126,7 +134,8 @@ impl Command {
             Self::Show(name, directory) => {
                 let spec = read(&directory)?;
                 let text = show(&spec, &name).map_err(|error| Failure::Definitions(error.to_string()))?;
-                match emit::show(&spec, &Tables::default(), &name).map_err(Error::from) {
+                let api = read_api(&directory)?;
+                match emit::show(&spec, &Tables::default(), api.as_ref(), &name).map_err(Error::from) {
                     Ok(Some(rust)) => Ok(format!("{text}\n{rust}")),
                     Ok(None) => Ok(text),
                     Err(error) => Err(Failure::Definitions(error.to_string())),

@@ -10,6 +10,7 @@
 use std::{fs, path::Path};
 
 use libvirt_client_codegen::{
+    Api,
     emit::{self, Tables},
     read_directory,
 };
@@ -42,11 +43,23 @@ libvirt\tVIR_SAMPLE_WEIGHT\tweight
 libvirt\tVIR_SAMPLE_BLOCK_READ\tblock.<num>.rd
 ";
 
+const API: &str = "\
+[sample.THING_READ3]
+method = \"Thing::read\"
+summary = \"Reads it\"
+since = \"1.2.3\"
+repeat = \"safe\"
+";
+
 fn tables() -> Tables {
     let mut tables = Tables::default();
     tables.add_enums(Path::new("enums.tsv"), ENUMS).unwrap();
     tables.add_names(Path::new("names.tsv"), NAMES).unwrap();
     tables
+}
+
+fn api() -> Api {
+    Api::read(Path::new("api.toml"), API).unwrap()
 }
 
 fn golden() -> &'static Path {
@@ -83,7 +96,7 @@ fn first_difference<'a>(expected: &'a str, text: &'a str) -> Option<(usize, &'a 
 #[test]
 fn protocols_become_modules() {
     let (spec, _) = read_directory(golden()).unwrap();
-    let files = emit::protocols(&spec, &tables()).unwrap();
+    let files = emit::protocols(&spec, &tables(), Some(&api())).unwrap();
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["sample.rs", "other.rs", "visit.rs"]);
     for file in files {
@@ -101,9 +114,9 @@ fn tables_become_enums_flags_and_names() {
 #[test]
 fn one_definition_is_shown_as_it_stands_in_its_module() {
     let (spec, _) = read_directory(golden()).unwrap();
-    let tables = tables();
-    let show = |name: &str| emit::show(&spec, &tables, name).unwrap();
-    let module = emit::protocols(&spec, &tables).unwrap().swap_remove(0).text;
+    let (tables, api) = (tables(), api());
+    let show = |name: &str| emit::show(&spec, &tables, Some(&api), name).unwrap();
+    let module = emit::protocols(&spec, &tables, Some(&api)).unwrap().swap_remove(0).text;
     for name in ["sample_point", "sample_value", "SAMPLE_LIST_MAX", "sample_string", "sample_color"] {
         let text = show(name).unwrap();
         assert!(module.contains(&text), "{name}:\n{text}");

@@ -29,7 +29,7 @@ fn refusal(name: &str, text: &str) -> String {
     let directory = directory(name);
     fs::write(directory.join("sample_protocol.x"), text).unwrap();
     let (spec, _) = read_directory(&directory).unwrap();
-    let problem = emit::protocols(&spec, &Tables::default()).unwrap_err();
+    let problem = emit::protocols(&spec, &Tables::default(), None).unwrap_err();
     problem.to_string().replace(&format!("{}/", directory.display()), "")
 }
 

@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) -> bool {
     assert_eq!(printed, print_all(&again));
 
     // Not all definitions have a counterpart in Rust; an error says so.
-    match emit::protocols(&spec, &Tables::default()) {
+    match emit::protocols(&spec, &Tables::default(), None) {
         Ok(files) => assert!(files.iter().any(|file| file.name == "visit.rs")),
         Err(problem) => assert!(!problem.to_string().is_empty()),
     }

@@ -52,6 +52,8 @@ pub struct ProcedureInfo {
     pub acl: &'static [&'static str],
     /// The permissions that its results are filtered by (`@aclfilter`).
     pub acl_filter: &'static [&'static str],
+    /// The libvirt version that first had it, as in `9.7.0`, where that is known.
+    pub since: Option<&'static str>,
 }
 
 /// Who starts a procedure.

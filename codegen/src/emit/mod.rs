@@ -82,16 +82,17 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Writes one file for each protocol, and one that visits the types of all.
+/// Writes one file for each protocol, and one that visits the types of all. `api` says since when there are which
+/// procedures.
 ///
 /// # Errors
 /// A definition that has no counterpart in Rust, or a name that would stand for two things.
-pub fn protocols(spec: &Spec, tables: &Tables) -> Result<Vec<File>, Problem> {
+pub fn protocols(spec: &Spec, tables: &Tables, api: Option<&Api>) -> Result<Vec<File>, Problem> {
     let model = Model::of(spec)?;
     let traits = Traits::of(&model);
     let mut files = Vec::with_capacity(model.modules.len() + 1);
     for index in 0..model.modules.len() {
-        files.push(module(&model, &traits, tables, index)?);
+        files.push(module(&model, &traits, tables, api, index)?);
     }
     files.push(File { name: "visit.rs".to_owned(), text: visit::visit(&model) });
     Ok(files)
@@ -129,16 +130,17 @@ pub fn objects(spec: &Spec, tables: &Tables, api: &Api, complete: bool) -> Resul
     ])
 }
 
-/// Writes what one definition becomes: a type, a constant, or a procedure with its structs.
+/// Writes what one definition becomes: a type, a constant, or a procedure with its structs. `api` says since when
+/// there is which procedure.
 ///
 /// # Errors
 /// The definitions as a whole cannot become Rust.
-pub fn show(spec: &Spec, tables: &Tables, name: &str) -> Result<Option<String>, Problem> {
+pub fn show(spec: &Spec, tables: &Tables, api: Option<&Api>, name: &str) -> Result<Option<String>, Problem> {
     let model = Model::of(spec)?;
     let traits = Traits::of(&model);
     for (index, module) in model.modules.iter().enumerate() {
         let types = Types { model: &model, module: index, traits: &traits };
-        let procedures = Procedures { types: &types, module, tables };
+        let procedures = Procedures { types: &types, module, tables, api };
         if let Some(procedure) = module.procedures.iter().find(|procedure| procedure.wire == name) {
             let structs = [procedure.arguments, procedure.reply, procedure.message];
             let mut parts = vec![procedures.info(procedure)?];
@@ -154,12 +156,18 @@ pub fn show(spec: &Spec, tables: &Tables, name: &str) -> Result<Option<String>, 
     Ok(None)
 }
 
-fn module(model: &Model, traits: &Traits, tables: &Tables, index: usize) -> Result<File, Problem> {
+fn module(
+    model: &Model,
+    traits: &Traits,
+    tables: &Tables,
+    api: Option<&Api>,
+    index: usize,
+) -> Result<File, Problem> {
     let Some(module) = model.modules.get(index) else {
         return Err(Problem::new(None, format!("there is no protocol number {index}")));
     };
     let types = Types { model, module: index, traits };
-    let procedures = Procedures { types: &types, module, tables };
+    let procedures = Procedures { types: &types, module, tables, api };
     let mut parts = Vec::new();
     for &id in &module.items {
         parts.push(item(&procedures, id));

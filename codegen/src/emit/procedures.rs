@@ -7,12 +7,13 @@ use super::{
     model::{ItemKind, Module, Procedure, Program},
     types::{Types, coding_as_int},
 };
-use crate::predefined;
+use crate::{api::Api, predefined};
 
 pub(crate) struct Procedures<'a> {
     pub(crate) types: &'a Types<'a>,
     pub(crate) module: &'a Module,
     pub(crate) tables: &'a Tables,
+    pub(crate) api: Option<&'a Api>,
 }
 
 impl Procedures<'_> {
@@ -136,14 +137,21 @@ impl std::fmt::Display for Procedure {
              stream: {stream},\n    \
              sparse_flag: {},\n    \
              acl: &[{}],\n    \
-             acl_filter: &[{}],\n}}\n",
+             acl_filter: &[{}],\n    \
+             since: {:?},\n}}\n",
             procedure.wire,
             literal(procedure.number.into()),
             self.has_callback_id(procedure),
             self.sparse_flag(procedure)?,
             quoted(procedure.annotated("acl")),
             quoted(procedure.annotated("aclfilter")),
+            self.since(procedure),
         ))
+    }
+
+    /// Returns the libvirt version that first had the procedure, if `api.toml` says it.
+    fn since(&self, procedure: &Procedure) -> Option<&str> {
+        self.api?.entry(self.module, procedure)?.since.as_deref()
     }
 
     /// Tells whether the message of an event starts with the id of the registration that it belongs to.

@@ -120,6 +120,7 @@ static TABLE: [ProcedureInfo; 1] = [
         sparse_flag: None,
         acl: &["thing:write"],
         acl_filter: &[],
+        since: None,
     },
 ];
 

@@ -1252,6 +1252,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: None,
         acl: &["connect:getattr"],
         acl_filter: &[],
+        since: None,
     },
     ProcedureInfo {
         name: "SAMPLE_PROC_THING_LOOKUP",
@@ -1264,6 +1265,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: None,
         acl: &["thing:getattr", "thing:read_secure:SAMPLE_SECURE"],
         acl_filter: &[],
+        since: None,
     },
     ProcedureInfo {
         name: "SAMPLE_PROC_THING_COUNT",
@@ -1276,6 +1278,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: None,
         acl: &["connect:search_things"],
         acl_filter: &["thing:getattr"],
+        since: None,
     },
     ProcedureInfo {
         name: "SAMPLE_PROC_THING_READ3",
@@ -1288,6 +1291,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: Some(SparseFlag { name: "SAMPLE_READ_SPARSE", value: 8 }),
         acl: &["thing:read"],
         acl_filter: &[],
+        since: Some("1.2.3"),
     },
     ProcedureInfo {
         name: "SAMPLE_PROC_THING_WRITE",
@@ -1300,6 +1304,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: None,
         acl: &["thing:write"],
         acl_filter: &[],
+        since: None,
     },
     ProcedureInfo {
         name: "SAMPLE_PROC_THING_CHANGED",
@@ -1312,6 +1317,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: None,
         acl: &["none"],
         acl_filter: &[],
+        since: None,
     },
     ProcedureInfo {
         name: "SAMPLE_PROC_THING_MOVED",
@@ -1324,6 +1330,7 @@ static TABLE: [ProcedureInfo; 7] = [
         sparse_flag: None,
         acl: &["none"],
         acl_filter: &[],
+        since: None,
     },
 ];
 
