@@ -6,9 +6,23 @@ include!(concat!(env!("OUT_DIR"), "/error_codes.rs"));
 
 /// Why something could not be done.
 ///
-/// Ask it ([`code`](Self::code), [`is_not_found`](Self::is_not_found), [`close_reason`](Self::close_reason))
-/// rather than matching its text. Errors are cheap to clone, since one of them may have to be handed to every
-/// caller that waits on a connection.
+/// Ask it rather than matching its text: [`code`](Self::code) and [`close_reason`](Self::close_reason), or what is to be
+/// done about it:
+///
+/// | question | what helps |
+/// |---|---|
+/// | [`is_not_found`](Self::is_not_found) | taking it for an answer, or making what is missing |
+/// | [`is_already_exists`](Self::is_already_exists) | using what is there, or another name |
+/// | [`is_invalid_state`](Self::is_invalid_state) | bringing the object into another state first, or nothing: it is as wanted |
+/// | [`is_unsupported`](Self::is_unsupported) | another way, or a newer daemon |
+/// | [`is_auth`](Self::is_auth) | other credentials, another user |
+/// | [`is_read_only`](Self::is_read_only) | a connection that is not read-only |
+/// | [`is_timeout`](Self::is_timeout) | more time |
+/// | [`is_transient`](Self::is_transient) | trying again later, over a new connection if this one has ended |
+///
+/// At most one of the first six is so.
+///
+/// Errors are cheap to clone, since one of them may have to be handed to every caller that waits on a connection.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -127,30 +141,106 @@ impl Error {
         }
     }
 
-    /// Tells whether the object that was asked for does not exist: a domain, network, pool, volume, ….
+    /// Tells whether what was asked for does not exist: a domain, network, pool, volume, …, a snapshot, a domain's device
+    /// or metadata, a backup job.
+    ///
+    /// It covers the codes `NO_DOMAIN`, `NO_NETWORK`, `NO_STORAGE_POOL`, … of all objects, `NO_DOMAIN_METADATA`,
+    /// `NO_NETWORK_METADATA`, `NO_DOMAIN_BACKUP` and `DEVICE_MISSING`.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.code().is_some_and(|code| NOT_FOUND.contains(&code))
+        self.code_is_in(&NOT_FOUND)
+    }
+
+    /// Tells whether something of that name, UUID or place is there already, so that it cannot be defined, created, renamed
+    /// or built.
+    ///
+    /// It covers the codes `DOM_EXIST`, `NETWORK_EXIST`, `NETWORK_PORT_EXIST`, `STORAGE_VOL_EXIST` and
+    /// `STORAGE_POOL_BUILT`. But daemons have general codes for most objects, and say only in words what it is: their
+    /// English words are covered too, those of a daemon that speaks another language are not. What is defined again under
+    /// its name *and* UUID is changed without any error; what runs already is
+    /// [in the wrong state](Self::is_invalid_state).
+    #[must_use]
+    pub fn is_already_exists(&self) -> bool {
+        self.code_is_in(&ALREADY_EXISTS) || self.remote().is_some_and(RemoteError::says_already_exists)
+    }
+
+    /// Tells whether the object is not in a state in which this can be done: it is running, or it is not, or something else
+    /// is being done with it that must end first.
+    ///
+    /// It covers the codes `OPERATION_INVALID` and `BLOCK_COPY_ACTIVE`. The simulated hypervisor (`test:///default`) has
+    /// `INTERNAL_ERROR` for some of this, which is not covered.
+    #[must_use]
+    pub fn is_invalid_state(&self) -> bool {
+        self.code_is_in(&INVALID_STATE) && !self.is_already_exists()
+    }
+
+    /// Tells whether the daemon or the hypervisor lacks what was asked for, or this crate does.
+    ///
+    /// It covers [`Error::Unsupported`] and the codes `NO_SUPPORT`, `OPERATION_UNSUPPORTED`, `CONFIG_UNSUPPORTED` and
+    /// `ARGUMENT_UNSUPPORTED`. A daemon too old to know the procedure is told as `NO_SUPPORT`, with
+    /// [the version that has it](RemoteError::since).
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Unsupported(_)) || self.code_is_in(&UNSUPPORTED)
+    }
+
+    /// Tells whether the daemon does not let this user in, or does not let this user do it: other credentials or another
+    /// user may be let.
+    ///
+    /// It covers [`Error::Auth`], a socket that this user may not open, and the codes `AUTH_FAILED`, `AUTH_CANCELLED`,
+    /// `AUTH_UNAVAILABLE` and `ACCESS_DENIED`, the last of which is the daemon's access control for single objects.
+    #[must_use]
+    pub fn is_auth(&self) -> bool {
+        match self {
+            Self::Auth(_) => true,
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            _ => self.code_is_in(&AUTH),
+        }
+    }
+
+    /// Tells whether this needs a connection that is not read-only: one opened without
+    /// [`read_only`](crate::Builder::read_only).
+    ///
+    /// It covers the code `OPERATION_DENIED`.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.code() == Some(ErrorCode::OPERATION_DENIED)
     }
 
     /// Tells whether a deadline passed, ours or one that the daemon keeps.
+    ///
+    /// It covers [`Error::Timeout`] and the codes `OPERATION_TIMEOUT` and `AGENT_COMMAND_TIMEOUT`.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout { .. }) || self.code() == Some(ErrorCode::OPERATION_TIMEOUT)
+        matches!(self, Self::Timeout { .. }) || self.code_is_in(&TIMEOUT)
     }
 
-    /// Tells whether the daemon or the hypervisor lacks what was asked for.
+    /// Tells whether the same may succeed later without anybody changing anything: the daemon was restarted or is not up
+    /// yet, the network failed, somebody else's work on the object took too long, the guest's agent was busy or away.
+    ///
+    /// It covers [deadlines](Self::is_timeout); connections that were not made since nobody answered, or that ended by the
+    /// daemon, a failure of the network or silence, after which a new one is needed; and the codes `AGENT_UNRESPONSIVE`,
+    /// `AGENT_UNSYNCED` and `RESOURCE_BUSY`.
+    ///
+    /// It does not say that trying again does no harm: where the connection ended or a deadline passed, the daemon may have
+    /// carried the call out. And it may be in vain: limit how often you try.
     #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Unsupported(_))
-            || self.code().is_some_and(|code| {
-                [ErrorCode::NO_SUPPORT, ErrorCode::OPERATION_UNSUPPORTED, ErrorCode::CONFIG_UNSUPPORTED]
-                    .contains(&code)
-            })
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Closed(reason) => {
+                matches!(reason, CloseReason::Eof | CloseReason::Io(_) | CloseReason::Keepalive { .. })
+            }
+            Self::Connect { source, .. } => UNREACHED.contains(&source.kind()),
+            _ => self.is_timeout() || self.code_is_in(&TRANSIENT),
+        }
+    }
+
+    fn code_is_in(&self, codes: &[ErrorCode]) -> bool {
+        self.code().is_some_and(|code| codes.contains(&code))
     }
 }
 
-const NOT_FOUND: [ErrorCode; 14] = [
+const NOT_FOUND: [ErrorCode; 18] = [
     ErrorCode::NO_DOMAIN,
     ErrorCode::NO_NETWORK,
     ErrorCode::NO_STORAGE_POOL,
@@ -162,9 +252,68 @@ const NOT_FOUND: [ErrorCode; 14] = [
     ErrorCode::NO_SECRET,
     ErrorCode::NO_DOMAIN_SNAPSHOT,
     ErrorCode::NO_DOMAIN_CHECKPOINT,
+    ErrorCode::NO_DOMAIN_BACKUP,
+    ErrorCode::NO_DOMAIN_METADATA,
+    ErrorCode::NO_NETWORK_METADATA,
     ErrorCode::NO_NETWORK_PORT,
+    ErrorCode::DEVICE_MISSING,
     ErrorCode::NO_SERVER,
     ErrorCode::NO_CLIENT,
+];
+
+const ALREADY_EXISTS: [ErrorCode; 5] = [
+    ErrorCode::DOM_EXIST,
+    ErrorCode::NETWORK_EXIST,
+    ErrorCode::NETWORK_PORT_EXIST,
+    ErrorCode::STORAGE_VOL_EXIST,
+    ErrorCode::STORAGE_POOL_BUILT,
+];
+
+/// What daemons say, under a code that tells nothing, when something exists already; without the names in it.
+const SAID_TO_EXIST: [(ErrorCode, &str); 5] = [
+    // Domains, snapshots, networks, pools, filters, the simulated hypervisor's volumes.
+    (ErrorCode::OPERATION_FAILED, " already exists"),
+    (ErrorCode::OPERATION_FAILED, " is already defined with uuid"),
+    // The new name of a domain.
+    (ErrorCode::OPERATION_INVALID, " already exists"),
+    // Secrets.
+    (ErrorCode::INTERNAL_ERROR, " already defined for use with "),
+    // The copy of a volume.
+    (ErrorCode::INTERNAL_ERROR, "storage volume name  already in use"),
+];
+
+const INVALID_STATE: [ErrorCode; 2] = [ErrorCode::OPERATION_INVALID, ErrorCode::BLOCK_COPY_ACTIVE];
+
+const UNSUPPORTED: [ErrorCode; 4] = [
+    ErrorCode::NO_SUPPORT,
+    ErrorCode::OPERATION_UNSUPPORTED,
+    ErrorCode::CONFIG_UNSUPPORTED,
+    ErrorCode::ARGUMENT_UNSUPPORTED,
+];
+
+const AUTH: [ErrorCode; 4] = [
+    ErrorCode::AUTH_FAILED,
+    ErrorCode::AUTH_CANCELLED,
+    ErrorCode::AUTH_UNAVAILABLE,
+    ErrorCode::ACCESS_DENIED,
+];
+
+const TIMEOUT: [ErrorCode; 2] = [ErrorCode::OPERATION_TIMEOUT, ErrorCode::AGENT_COMMAND_TIMEOUT];
+
+const TRANSIENT: [ErrorCode; 3] =
+    [ErrorCode::AGENT_UNRESPONSIVE, ErrorCode::AGENT_UNSYNCED, ErrorCode::RESOURCE_BUSY];
+
+/// Why nobody may have answered for now. While a daemon is being restarted, its socket may be missing, too.
+const UNREACHED: [io::ErrorKind; 9] = [
+    io::ErrorKind::NotFound,
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+    io::ErrorKind::NetworkDown,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::WouldBlock,
 ];
 
 /// All that the daemon says about an error (`virNetMessageError`; C: `virError`).
@@ -189,6 +338,9 @@ pub struct RemoteError {
     pub strings: [Option<String>; 3],
     /// Further numbers: an `errno`, for system errors.
     pub numbers: [i32; 2],
+    /// If the error is that the daemon does not know the procedure: the libvirt version that first has it, where that is
+    /// known.
+    pub since: Option<&'static str>,
 }
 
 /// The object that an error is about.
@@ -217,14 +369,32 @@ impl RemoteError {
             about_network: None,
             strings: [None, None, None],
             numbers: [0; 2],
+            since: None,
         }
+    }
+
+    fn says_already_exists(&self) -> bool {
+        let said = self.message.as_deref().map(without_names).unwrap_or_default();
+        SAID_TO_EXIST.iter().any(|(code, words)| *code == self.code && said.contains(words))
+    }
+}
+
+/// Leaves out what is quoted, from the first mark to the last: users choose the names of objects.
+fn without_names(message: &str) -> String {
+    match (message.split_once('\''), message.rsplit_once('\'')) {
+        (Some((before, _)), Some((_, after))) => format!("{before}{after}"),
+        _ => message.to_owned(),
     }
 }
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = self.message.as_deref().unwrap_or("the daemon gave no message");
-        write!(f, "{message} ({}, code {} from {})", self.procedure, self.code, self.domain)
+        f.write_str(message)?;
+        if let Some(since) = self.since {
+            write!(f, "; the daemon does not know this procedure, which libvirt has since {since}")?;
+        }
+        write!(f, " ({}, code {} from {})", self.procedure, self.code, self.domain)
     }
 }
 
@@ -268,5 +438,126 @@ impl fmt::Display for CloseReason {
             Self::Protocol(error) => write!(f, "the daemon broke the protocol: {error}"),
             Self::Runtime => f.write_str("the runtime that it ran on was shut down"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Question = (&'static str, fn(&Error) -> bool);
+
+    /// The questions that are answered with yes, in the order of the table at [`Error`].
+    fn answers(error: &Error) -> Vec<&'static str> {
+        let questions: [Question; 8] = [
+            ("not found", Error::is_not_found),
+            ("already exists", Error::is_already_exists),
+            ("invalid state", Error::is_invalid_state),
+            ("unsupported", Error::is_unsupported),
+            ("auth", Error::is_auth),
+            ("read only", Error::is_read_only),
+            ("timeout", Error::is_timeout),
+            ("transient", Error::is_transient),
+        ];
+        questions.iter().filter(|(_, is)| is(error)).map(|(question, _)| *question).collect()
+    }
+
+    fn remote(code: i32, message: &str) -> Error {
+        let mut error = RemoteError::new("X", ErrorCode(code), ErrorDomain::NONE, ErrorLevel::ERROR);
+        error.message = Some(message.to_owned());
+        error.into()
+    }
+
+    /// By number, as libvirt's header has them.
+    #[test]
+    fn codes_have_answers() {
+        for code in -1..200 {
+            let expected: &[&str] = match code {
+                42 | 43 | 49 | 50 | 53 | 57 | 62 | 66 | 72 | 80 | 95 | 96 | 99 | 101 | 103 | 104 | 107
+                | 111 => &["not found"],
+                28 | 37 | 76 | 90 | 106 => &["already exists"],
+                55 | 83 => &["invalid state"],
+                3 | 67 | 74 | 84 => &["unsupported"],
+                45 | 79 | 88 | 94 => &["auth"],
+                29 => &["read only"],
+                68 | 112 => &["timeout", "transient"],
+                86 | 87 | 97 => &["transient"],
+                _ => &[],
+            };
+            let error = remote(code, "no words");
+            assert_eq!(answers(&error), expected, "{code}: {error}");
+        }
+    }
+
+    /// As libvirt 9.0.0 says it.
+    #[test]
+    fn words_tell_what_exists_already() {
+        let exists = &["already exists"][..];
+        for (code, words, expected) in [
+            (9, "operation failed: domain 'd' already exists with uuid 1111", exists),
+            (9, "operation failed: domain 'd' is already defined with uuid 1111", exists),
+            (9, "operation failed: network 'it's' already exists with uuid 1111", exists),
+            (9, "operation failed: domain moment s already exists", exists),
+            (9, "operation failed: storage vol already exists", exists),
+            (9, "operation failed: filter with same UUID but different name ('f') already exists", exists),
+            (55, "Requested operation is not valid: domain with name 'd' already exists", exists),
+            (1, "internal error: a secret with UUID 1111 already defined for use with /a", exists),
+            (1, "internal error: a secret with UUID 1111 is already defined for use with /a", exists),
+            (1, "internal error: storage volume name 'v' already in use.", exists),
+            (9, "operation failed: domain 'that already exists' cannot be moved", &[]),
+            (9, "operation failed: Storage source conflict with pool: 'p'", &[]),
+            (1, "internal error: bridge name 'virbr5' already in use.", &[]),
+            (55, "Requested operation is not valid: domain 'd' is already active", &["invalid state"]),
+        ] {
+            assert_eq!(answers(&remote(code, words)), expected, "{words}");
+        }
+        let silent = RemoteError::new("X", ErrorCode::OPERATION_FAILED, ErrorDomain::NONE, ErrorLevel::ERROR);
+        assert!(answers(&silent.into()).is_empty());
+    }
+
+    #[test]
+    fn errors_of_ours_have_answers() {
+        let connect = |kind: io::ErrorKind| Error::Connect {
+            address: "/socket".to_owned(),
+            hint: String::new(),
+            source: Arc::new(kind.into()),
+        };
+        let cause = || Arc::new(io::Error::other("why"));
+        let (what, after) = ("X", Duration::from_secs(1));
+        let timeout = |waiting| Error::Timeout { what, after, waiting };
+        let (late, transient) = (&["timeout", "transient"][..], &["transient"][..]);
+        for (error, expected) in [
+            (Error::Closed(CloseReason::Eof), transient),
+            (Error::Closed(CloseReason::Io(cause())), transient),
+            (Error::Closed(CloseReason::Keepalive { silence: after }), transient),
+            (Error::Closed(CloseReason::Client), &[]),
+            (Error::Closed(CloseReason::Protocol(cause())), &[]),
+            (Error::Closed(CloseReason::Runtime), &[]),
+            (timeout(Waiting::ForTurn), late),
+            (timeout(Waiting::ForAnswer), late),
+            (timeout(Waiting::ForConnection), late),
+            (connect(io::ErrorKind::NotFound), transient),
+            (connect(io::ErrorKind::ConnectionRefused), transient),
+            (connect(io::ErrorKind::ConnectionAborted), transient),
+            (connect(io::ErrorKind::PermissionDenied), &["auth"]),
+            (connect(io::ErrorKind::InvalidData), &[]),
+            (Error::Uri { uri: String::new(), reason: String::new() }, &[]),
+            (Error::Auth(String::new()), &["auth"]),
+            (Error::Encode { what, cause: cause() }, &[]),
+            (Error::Decode { what, cause: cause() }, &[]),
+            (Error::Unsupported(String::new()), &["unsupported"]),
+        ] {
+            assert_eq!(answers(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_procedure_that_the_daemon_lacks_is_told_with_its_version() {
+        let mut error = RemoteError::new("X", ErrorCode::NO_SUPPORT, ErrorDomain::RPC, ErrorLevel::ERROR);
+        error.message = Some("unknown procedure: 450".to_owned());
+        assert_eq!(error.to_string(), "unknown procedure: 450 (X, code 3 NO_SUPPORT from rpc)");
+        error.since = Some("9.7.0");
+        let said = error.to_string();
+        assert!(said.contains("does not know this procedure, which libvirt has since 9.7.0"), "{said}");
     }
 }

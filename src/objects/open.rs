@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::connection::{Builder, Connection, Feature, Features};
 use crate::{
     auth::{self, Method},
-    error::{Error, ErrorCode, Result, Waiting},
+    error::{CloseReason, Error, ErrorCode, Result, Waiting},
     protocol::{admin, remote},
     rpc::{Client, Config, Wire},
     uri::{Environment, Socket, Uri, admin_socket},
@@ -111,13 +111,16 @@ fn explain(error: Error, socket: &Socket) -> Error {
 
 /// A connection that ends before anything was answered was most likely none to a daemon.
 fn not_a_daemon(path: &Path, error: Error) -> Error {
-    match error {
-        Error::Closed(reason) => Error::Connect {
-            address: path.display().to_string(),
-            hint: format!("the connection ended while it was being opened: {reason}"),
-            source: Arc::new(io::ErrorKind::ConnectionAborted.into()),
-        },
-        other => other,
+    let Error::Closed(reason) = error else { return error };
+    // Another kind of server will not become a daemon by being asked again.
+    let kind = match reason {
+        CloseReason::Protocol(_) => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::ConnectionAborted,
+    };
+    Error::Connect {
+        address: path.display().to_string(),
+        hint: format!("the connection ended while it was being opened: {reason}"),
+        source: Arc::new(kind.into()),
     }
 }
 

@@ -305,7 +305,7 @@ fn keepalive_frame(procedure: keepalive::Procedure) -> Vec<u8> {
 
 fn refusal(procedure: &ProcedureInfo, payload: &Bytes) -> Refusal {
     match read_error(payload) {
-        Ok(error) => Refusal::Remote(Arc::new(remote_error(procedure.name, error))),
+        Ok(error) => Refusal::Remote(Arc::new(remote_error(procedure, error))),
         Err(error) => Refusal::Unreadable(error),
     }
 }
@@ -318,11 +318,12 @@ fn read_error(payload: &[u8]) -> Result<net::MessageError, DecodeError> {
     Ok(error)
 }
 
-fn remote_error(procedure: &'static str, error: net::MessageError) -> RemoteError {
+fn remote_error(procedure: &ProcedureInfo, error: net::MessageError) -> RemoteError {
     let (code, domain, level) = (ErrorCode(error.code), ErrorDomain(error.domain), ErrorLevel(error.level));
-    let mut remote = RemoteError::new(procedure, code, domain, level);
+    let mut remote = RemoteError::new(procedure.name, code, domain, level);
     if is_unknown_procedure(&remote, error.message.as_deref()) {
         remote.code = ErrorCode::NO_SUPPORT;
+        remote.since = procedure.since;
     }
     remote.message = error.message;
     remote.about_domain = error.dom.map(|domain| ErrorObject {

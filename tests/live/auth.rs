@@ -48,6 +48,7 @@ fn polkit_refuses_whom_its_rules_do_not_allow() {
             let error = Connection::open(through_socket(TEST, Path::new(&socket))).await.unwrap_err();
             assert_eq!(error.code(), Some(ErrorCode::AUTH_UNAVAILABLE), "{error:?}");
             assert_eq!(error.code(), Some(ErrorCode(94)));
+            assert!(error.is_auth() && !error.is_read_only(), "{error:?}");
             let said = error.to_string();
             assert!(said.contains("no polkit agent") && said.contains("org.libvirt.unix.manage"), "{said}");
         },

@@ -15,6 +15,7 @@ mod blocked;
 mod calls;
 mod domains;
 mod ending;
+mod errors;
 mod event_families;
 mod events;
 mod harness;

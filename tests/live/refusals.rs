@@ -70,6 +70,7 @@ fn nobody_listens() {
         daemon.signal("KILL");
         let error = refusal(&daemon.socket()).await;
         assert_cannot_connect(&error, &daemon.socket(), ErrorKind::ConnectionRefused, "nobody listens");
+        assert!(error.is_transient(), "it may be started again: {error:?}");
     });
 }
 
@@ -90,6 +91,7 @@ fn no_permission() {
         let socket = Path::new(&socket);
         let error = refusal(socket).await;
         assert_cannot_connect(&error, socket, ErrorKind::PermissionDenied, "permission");
+        assert!(error.is_auth() && !error.is_transient(), "{error:?}");
     });
 }
 
@@ -106,7 +108,8 @@ fn a_web_server() {
         });
         let error = refusal(&directory.socket()).await;
         server.await.unwrap();
-        assert_cannot_connect(&error, &directory.socket(), ErrorKind::ConnectionAborted, "protocol");
+        assert_cannot_connect(&error, &directory.socket(), ErrorKind::InvalidData, "protocol");
+        assert!(!error.is_transient(), "it will not become a libvirtd: {error:?}");
         assert!(error.to_string().contains("web server"), "what came is named: {error}");
     });
 }

@@ -105,7 +105,10 @@ fn an_unknown_procedure_is_told_as_unsupported() {
     ] {
         let error =
             net::MessageError { code, domain, message: Some(message.to_owned()), ..Default::default() };
-        assert_eq!(remote_error("X", error).code, expected, "{code} {domain} {message}");
+        let error = remote_error(CREATE, error);
+        assert_eq!(error.code, expected, "{code} {domain} {message}");
+        let since = (expected == ErrorCode::NO_SUPPORT).then_some("0.1.1");
+        assert_eq!(error.since, since, "{code} {domain} {message}");
     }
 }
 
