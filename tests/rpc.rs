@@ -23,6 +23,9 @@ use libvirt_client::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+#[path = "rpc/hooks.rs"]
+mod hooks;
+
 /// The daemon's side of a pipe.
 struct Daemon {
     stream: DuplexStream,
@@ -224,6 +227,7 @@ impl Daemon {
                 }
                 remote::Procedure::CONNECT_SUPPORTS_FEATURE => self.reply(&call, &1i32).await,
                 remote::Procedure::CONNECT_OPEN => self.reply(&call, &()).await,
+                remote::Procedure::DOMAIN_LOOKUP_BY_NAME => self.refuse(&call, 42).await,
                 _ => {
                     let hostname = format!("host-{}", call.header.serial);
                     self.reply(&call, &remote::ConnectGetHostnameRet { hostname }).await;

@@ -19,9 +19,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{TypedParams, enums::ClientTransport, found, handles::handle, open, saturating};
+use super::{
+    TypedParams, connection::goodbye, enums::ClientTransport, found, handles::handle, open, saturating,
+};
 use crate::{
-    error::{CloseReason, Error, Result},
+    error::{Error, Result},
     protocol::admin,
     rpc,
 };
@@ -35,6 +37,44 @@ use crate::{
 pub struct AdminConnection {
     uri: Arc<str>,
     client: rpc::Client,
+}
+
+/// How a connection to a daemon's administration is to be opened: see [`AdminConnection::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct AdminBuilder {
+    pub(super) uri: String,
+    pub(super) open_timeout: Option<Duration>,
+    pub(super) config: rpc::Config,
+}
+
+impl AdminBuilder {
+    /// Limits how long opening may take in all; 30 seconds unless stated, `None` for as long as it takes.
+    pub fn open_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.open_timeout = timeout.into();
+        self
+    }
+
+    /// Limits how long each call may take; unlimited unless stated.
+    pub fn call_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config.call_timeout = timeout.into();
+        self
+    }
+
+    /// Sets who is told of every error, as [`Builder::on_error`](crate::Builder::on_error) does.
+    pub fn on_error(mut self, hook: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.config.on_error = Some(rpc::ErrorHook::new(hook));
+        self
+    }
+
+    /// Opens the connection.
+    ///
+    /// # Errors
+    /// [`Error::Uri`], [`Error::Connect`], the deadline, or the daemon's refusal.
+    pub async fn open(self) -> Result<AdminConnection> {
+        let client = open::open_admin(&self).await?;
+        Ok(AdminConnection { uri: self.uri.into(), client })
+    }
 }
 
 handle! {
@@ -56,14 +96,21 @@ handle! {
 
 impl AdminConnection {
     /// Opens the administration of the daemon that `uri` names: `libvirtd:///system`, `virtqemud:///session`, with a socket
-    /// elsewhere `libvirtd:///system?socket=/path`. It takes at most 30 seconds.
+    /// elsewhere `libvirtd:///system?socket=/path`; with the defaults of [`builder`](Self::builder).
     ///
     /// # Errors
-    /// [`Error::Uri`], [`Error::Connect`], the deadline, or the daemon's refusal.
+    /// As [`AdminBuilder::open`].
     pub async fn open(uri: impl Into<String>) -> Result<Self> {
-        let uri = uri.into();
-        let client = open::open_admin(&uri).await?;
-        Ok(Self { uri: uri.into(), client })
+        Self::builder(uri).open().await
+    }
+
+    /// Starts to describe a connection to the administration of the daemon that `uri` names.
+    pub fn builder(uri: impl Into<String>) -> AdminBuilder {
+        AdminBuilder {
+            uri: uri.into(),
+            open_timeout: Some(Duration::from_secs(30)),
+            config: rpc::Config::default(),
+        }
     }
 
     /// Returns the URI that was opened.
@@ -90,12 +137,7 @@ impl AdminConnection {
     /// # Errors
     /// The connection had ended already, for another reason than ours.
     pub async fn close(self) -> Result<()> {
-        let goodbye = self.client.with_timeout(Duration::from_secs(5)).call(admin::ConnectCloseArgs).await;
-        self.client.close().await;
-        match goodbye {
-            Err(Error::Closed(CloseReason::Client)) | Err(Error::Timeout { .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error),
-        }
+        goodbye(&self.client, admin::ConnectCloseArgs).await
     }
 }
 

@@ -98,7 +98,7 @@ impl Connection {
     /// # Errors
     /// As [`domain_by_id`](Self::domain_by_id), but for [`Error::is_not_found`].
     pub async fn find_domain_by_id(&self, id: u32) -> Result<Option<Domain>> {
-        found(self.domain_by_id(id).await)
+        found(self.domain_by_id(id)).await
     }
 
     /// Returns how many CPUs the host has, and which are online.
@@ -296,12 +296,13 @@ impl Domain {
             _ => SystemTime::UNIX_EPOCH.checked_sub(seconds),
         };
         let time = whole.and_then(|whole| whole.checked_add(Duration::from_nanos(reply.nseconds.into())));
-        time.ok_or_else(|| {
+        let time = time.ok_or_else(|| {
             Error::Unsupported(format!(
                 "the guest's clock shows {} s, which no clock here can",
                 reply.seconds
             ))
-        })
+        });
+        self.connection.client().observed(time)
     }
 
     /// Sets the guest's clock through its agent.
@@ -314,7 +315,8 @@ impl Domain {
     pub async fn set_time(&self, time: SystemTime) -> Result<()> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| {
             Error::Unsupported("a guest's clock cannot be set to a time before 1970".to_owned())
-        })?;
+        });
+        let since = self.connection.client().observed(since)?;
         let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         self.call_set_time(seconds, since.subsec_nanos(), DomainSetTimeFlags::empty()).await
     }

@@ -5,8 +5,8 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use super::{enums::TypedParameterFlags, open};
 use crate::{
     error::{CloseReason, Error, Result},
-    protocol::remote,
-    rpc::{Client, Config, KeepaliveConfig, Wire},
+    protocol::{Call, remote},
+    rpc::{Client, Config, ErrorHook, KeepaliveConfig, Wire, expecting},
 };
 
 /// A connection to a libvirt daemon. Cheap to clone; all clones share it, and so do the objects that come from it. It
@@ -111,6 +111,26 @@ impl Builder {
         self
     }
 
+    /// Sets who is told of every error: once of each that the opening, a method of the connection and its objects, a raw
+    /// call or a subscription gives. What a method takes for an answer, as `find_x` does that there is none, is no error.
+    ///
+    /// The function runs in the task that gets the error, before that task has it: it should be quick. If it panics, that
+    /// task does, and the connection lives on.
+    ///
+    /// ```no_run
+    /// # async fn example() -> libvirt_client::Result<()> {
+    /// let connection = libvirt_client::Connection::builder("qemu:///system")
+    ///     .on_error(|error| eprintln!("libvirt: {error}"))
+    ///     .open()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_error(mut self, hook: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.config.on_error = Some(ErrorHook::new(hook));
+        self
+    }
+
     /// Returns how the connection would be made, and why so, without making it.
     ///
     /// # Errors
@@ -200,17 +220,23 @@ impl Connection {
     /// Dropped before the goodbye has had its turn, the future changes nothing; dropped later, the connection may end or
     /// live on until its last clone is dropped.
     pub async fn close(self) -> Result<()> {
-        let goodbye = self.client.with_timeout(GOODBYE).call(remote::ConnectCloseArgs).await;
-        self.client.close().await;
-        match goodbye {
-            Err(Error::Closed(CloseReason::Client)) | Err(Error::Timeout { .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error),
-        }
+        goodbye(&self.client, remote::ConnectCloseArgs).await
     }
 
     /// Waits for the connection's end and returns its reason.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
         self.client.closed()
+    }
+}
+
+/// Calls what says goodbye to the daemon, and ends the connection whether it answers or not.
+pub(super) async fn goodbye<C: Call<Reply = ()>>(client: &Client, call: C) -> Result<()> {
+    let is_ours = |error: &Error| matches!(error, Error::Closed(CloseReason::Client) | Error::Timeout { .. });
+    let said = expecting(is_ours, client.with_timeout(GOODBYE).call(call)).await;
+    client.close().await;
+    match said {
+        Err(error) if !is_ours(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -28,7 +28,10 @@ pub use params::{TypedParams, TypedValue};
 pub use reasons::DomainStateReason;
 pub use uuid::{Uuid, UuidError};
 
-use crate::error::{ErrorCode, Result};
+use crate::{
+    error::{Error, ErrorCode, Result},
+    rpc::expecting,
+};
 
 /// Reads what the wire has as characters of C, up to their end.
 fn text(characters: &[u8]) -> String {
@@ -37,8 +40,8 @@ fn text(characters: &[u8]) -> String {
 }
 
 /// Makes `None` of the daemon's answer that there is no such object.
-fn found<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
+async fn found<T>(looking: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+    match expecting(Error::is_not_found, looking).await {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -46,8 +49,8 @@ fn found<T>(result: Result<T>) -> Result<Option<T>> {
 }
 
 /// Makes `None` of the one error that says that there is nothing.
-fn there_is<T>(result: Result<T>, nothing: ErrorCode) -> Result<Option<T>> {
-    match result {
+async fn there_is<T>(nothing: ErrorCode, asking: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+    match expecting(move |error| error.code() == Some(nothing), asking).await {
         Ok(there) => Ok(Some(there)),
         Err(error) if error.code() == Some(nothing) => Ok(None),
         Err(error) => Err(error),

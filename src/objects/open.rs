@@ -12,12 +12,15 @@ use std::{
 
 use tracing::Instrument;
 
-use super::connection::{Builder, Connection, Feature, Features};
+use super::{
+    admin::AdminBuilder,
+    connection::{Builder, Connection, Feature, Features},
+};
 use crate::{
     auth::{self, Method},
     error::{CloseReason, Error, ErrorCode, Result, Waiting},
     protocol::{admin, remote},
-    rpc::{Client, Config, Wire},
+    rpc::{Client, Config, Wire, expecting},
     uri::{Environment, Socket, Uri, admin_socket},
 };
 
@@ -28,31 +31,38 @@ const READ_ONLY: u32 = 1;
 
 /// Opens what the builder describes, within its deadline.
 pub(super) async fn open(builder: &Builder) -> Result<Connection> {
-    let plan = plan(builder)?;
-    let span = tracing::info_span!("connection", socket = %plan.socket.path.display());
-    within(builder.open_timeout, open_plan(builder, &plan).instrument(span)).await
+    let opening = async {
+        let plan = plan(builder)?;
+        let span = tracing::info_span!("connection", socket = %plan.socket.path.display());
+        within(builder.open_timeout, open_plan(builder, &plan).instrument(span)).await
+    };
+    observed(&builder.config, opening).await
 }
 
-/// Connects to the administration of a daemon, within 30 seconds.
+/// Connects to the administration of a daemon, within the builder's deadline.
+pub(super) async fn open_admin(builder: &AdminBuilder) -> Result<Client> {
+    observed(&builder.config, within(builder.open_timeout, connect_to_admin(builder))).await
+}
+
 #[cfg(unix)]
-pub(super) async fn open_admin(uri: &str) -> Result<Client> {
-    let uri = Uri::parse(uri)?;
+async fn connect_to_admin(builder: &AdminBuilder) -> Result<Client> {
+    let uri = Uri::parse(&builder.uri)?;
     let socket = admin_socket(&uri, &Environment::of_this_process(&|path| path.exists()))?;
     let opening = async {
         let wire =
             crate::transport::unix::connect(&socket.path).await.map_err(|error| explain(error, &socket))?;
-        let client = Client::start(wire, &Config::default());
-        let opened = client.call(admin::ConnectOpenArgs { flags: 0 }).await;
+        let client = Client::start(wire, &builder.config);
+        let opened = client.with_timeout(None).call(admin::ConnectOpenArgs { flags: 0 }).await;
         opened.map_err(|error| not_a_daemon(&socket.path, error))?;
         Ok(client)
     };
     let span = tracing::info_span!("administration", socket = %socket.path.display());
-    within(Some(Duration::from_secs(30)), opening.instrument(span)).await
+    opening.instrument(span).await
 }
 
 #[cfg(not(unix))]
-pub(super) async fn open_admin(uri: &str) -> Result<Client> {
-    Err(Error::Unsupported(format!("this system has no Unix sockets, which {uri:?} needs")))
+async fn connect_to_admin(builder: &AdminBuilder) -> Result<Client> {
+    Err(Error::Unsupported(format!("this system has no Unix sockets, which {:?} needs", builder.uri)))
 }
 
 /// Decides how to connect, from the URI and this process's environment.
@@ -68,7 +78,20 @@ pub(super) async fn open_over(
     name: Option<String>,
 ) -> Result<Connection> {
     let client = Client::start(wire, &builder.config);
-    within(builder.open_timeout, handshake(builder, client, name.clone(), name, None)).await
+    let opening = within(builder.open_timeout, handshake(builder, client, name.clone(), name, None));
+    observed(&builder.config, opening).await
+}
+
+/// Opens something and tells the hook why it could not be opened: of its calls' errors, the last one in its final words.
+async fn observed<T>(config: &Config, opening: impl Future<Output = Result<T>>) -> Result<T> {
+    let opened = expecting(|_| true, opening).await;
+    if let Err(error) = &opened {
+        tracing::debug!(%error, "cannot open the connection");
+        if let Some(hook) = &config.on_error {
+            hook.tell(error);
+        }
+    }
+    opened
 }
 
 async fn within<T>(timeout: Option<Duration>, opening: impl Future<Output = Result<T>>) -> Result<T> {
@@ -141,7 +164,7 @@ async fn handshake(
     // driver; without one it refuses to open.
     let name = Some(name.unwrap_or_default());
     let (keepalive, opened) = both(
-        supports(&client, Feature::PROGRAM_KEEPALIVE),
+        has_feature(&client, Feature::PROGRAM_KEEPALIVE),
         client.call(remote::ConnectOpenArgs { name, flags }),
     )
     .await;
@@ -151,10 +174,10 @@ async fn handshake(
     }
 
     let (event_callback, (typed_param_string, close_callback)) = both(
-        supports(&client, Feature::REMOTE_EVENT_CALLBACK),
+        has_feature(&client, Feature::REMOTE_EVENT_CALLBACK),
         both(
-            supports(&client, Feature::TYPED_PARAM_STRING),
-            supports(&client, Feature::REMOTE_CLOSE_CALLBACK),
+            has_feature(&client, Feature::TYPED_PARAM_STRING),
+            has_feature(&client, Feature::REMOTE_CLOSE_CALLBACK),
         ),
     )
     .await;
@@ -219,6 +242,10 @@ async fn authenticate(client: &Client, asked: Option<&str>) -> Result<()> {
 
 /// Asks whether the daemon, or the driver behind it, has a feature. Old ones do not know the question.
 pub(super) async fn supports(client: &Client, feature: Feature) -> Result<bool> {
+    expecting(Error::is_unsupported, has_feature(client, feature)).await
+}
+
+async fn has_feature(client: &Client, feature: Feature) -> Result<bool> {
     match client.call(remote::ConnectSupportsFeatureArgs { feature: feature.0 }).await {
         Ok(answer) => Ok(answer.supported != 0),
         Err(error) if error.is_unsupported() => Ok(false),

@@ -23,6 +23,7 @@ use super::{
     Wire,
     driver::{self, Driver},
     events::{Family, Key, Queue, Subscription},
+    hook::ErrorHook,
     registrations::{EventSource, Registration, Registrations},
     session::{Answer, Refusal},
 };
@@ -49,11 +50,13 @@ pub struct Config {
     /// How many events may wait in each subscription before some are dropped, which is reported. 1,024 by
     /// default.
     pub event_queue: usize,
+    /// Who is told of every error that calls and subscriptions give; nobody by default.
+    pub on_error: Option<ErrorHook>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { in_flight: 4, call_timeout: None, event_queue: 1024 }
+        Self { in_flight: 4, call_timeout: None, event_queue: 1024, on_error: None }
     }
 }
 
@@ -86,6 +89,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     closed: watch::Receiver<Option<CloseReason>>,
     event_queue: usize,
+    on_error: Option<ErrorHook>,
     registrations: Registrations,
     /// Where the driver runs, and whatever else must live as long as the connection.
     runtime: Handle,
@@ -177,6 +181,11 @@ fn undecodable(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
     Error::Decode { what: procedure.name, cause: Arc::new(error) }
 }
 
+fn not_understood(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
+    tracing::debug!(procedure = procedure.name, %error, "not understood");
+    undecodable(procedure, error)
+}
+
 impl Client {
     /// Starts a conversation over `wire`: a task of the current tokio runtime reads and writes it from now on.
     ///
@@ -194,6 +203,7 @@ impl Client {
                 permits,
                 closed,
                 event_queue: config.event_queue,
+                on_error: config.on_error.clone(),
                 registrations: Registrations::default(),
                 runtime: Handle::current(),
             }),
@@ -219,8 +229,13 @@ impl Client {
     pub async fn call<C: Call>(&self, arguments: C) -> Result<C::Reply> {
         let frame = encode_call(C::PROCEDURE, &arguments, 0);
         drop(arguments);
-        let reply = self.exchange(Request::new(C::PROCEDURE, frame?)).await?;
-        from_bytes(&reply.payload).map_err(|error| undecodable(C::PROCEDURE, error))
+        let reply = match frame {
+            Ok(frame) => self.exchange(Request::new(C::PROCEDURE, frame)).await,
+            Err(error) => Err(error),
+        };
+        self.observed(reply.and_then(|reply| {
+            from_bytes(&reply.payload).map_err(|error| not_understood(C::PROCEDURE, error))
+        }))
     }
 
     /// Calls `procedure` with arguments that are encoded already, and returns its results undecoded. With
@@ -237,8 +252,11 @@ impl Client {
         arguments: Bytes,
         descriptors: Vec<Descriptor>,
     ) -> Result<Reply> {
-        let frame = encode_call(procedure, &arguments, descriptors.len())?;
-        self.exchange(Request { descriptors, ..Request::new(procedure, frame) }).await
+        let reply = match encode_call(procedure, &arguments, descriptors.len()) {
+            Ok(frame) => self.exchange(Request { descriptors, ..Request::new(procedure, frame) }).await,
+            Err(error) => Err(error),
+        };
+        self.observed(reply)
     }
 
     /// Registers for the events of a source, and returns them as they come. A daemon takes the same registration only
@@ -250,8 +268,10 @@ impl Client {
     /// # Cancel safety
     /// A registration whose future is dropped is cancelled.
     pub async fn subscribe(&self, source: EventSource) -> Result<Subscription> {
-        let (subscription, refused) = self.subscribe_to_all([source]).await?;
-        refused.into_iter().next().map_or(Ok(subscription), |(_, error)| Err(error))
+        let subscribed = self.register_all([source]).await.and_then(|(subscription, refused)| {
+            refused.into_iter().next().map_or(Ok(subscription), |(_, error)| Err(error))
+        });
+        self.observed(subscribed)
     }
 
     /// Registers for the events of several sources, and returns them in one stream, in the order in which they come. Also
@@ -263,6 +283,14 @@ impl Client {
     /// # Cancel safety
     /// Registrations whose future is dropped are cancelled.
     pub async fn subscribe_to_all(
+        &self,
+        sources: impl IntoIterator<Item = EventSource>,
+    ) -> Result<(Subscription, Vec<(usize, Error)>)> {
+        let subscribed = self.register_all(sources).await;
+        self.observed(subscribed)
+    }
+
+    async fn register_all(
         &self,
         sources: impl IntoIterator<Item = EventSource>,
     ) -> Result<(Subscription, Vec<(usize, Error)>)> {
@@ -294,7 +322,8 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        Ok((Subscription::new(queue, registrations), refused))
+        let subscription = Subscription::new(queue, registrations, self.shared.on_error.clone());
+        Ok((subscription, refused))
     }
 
     pub(super) fn runtime(&self) -> &Handle {
@@ -310,7 +339,7 @@ impl Client {
         let EventSource { procedure, frame, family, number, .. } = source;
         let subscribe = Some(Subscriber { family, number, queue });
         let reply = self.exchange(Request { subscribe, ..Request::new(procedure, frame) }).await?;
-        driver::event_number(number, &reply).map_err(|error| undecodable(procedure, error))
+        driver::event_number(number, &reply).map_err(|error| not_understood(procedure, error))
     }
 
     /// Has the events of a registration delivered to one more queue, from when this returns.
@@ -326,7 +355,8 @@ impl Client {
     }
 
     pub(super) async fn cancel_registration(&self, cancel: &'static ProcedureInfo, arguments: Bytes) {
-        if let Err(error) = self.call_raw(cancel, arguments, Vec::new()).await {
+        let Ok(frame) = encode_call(cancel, &arguments, 0) else { return };
+        if let Err(error) = self.exchange(Request::new(cancel, frame)).await {
             tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
         }
     }
@@ -412,6 +442,14 @@ impl Client {
         replied.await.unwrap_or_else(|_| Err(self.closed_error()))
     }
 
+    /// Tells the hook of an error that a user is about to get.
+    pub(crate) fn observed<T>(&self, result: Result<T>) -> Result<T> {
+        if let (Err(error), Some(hook)) = (&result, &self.shared.on_error) {
+            hook.tell(error);
+        }
+        result
+    }
+
     fn closed_error(&self) -> Error {
         Error::Closed(self.close_reason().unwrap_or(CloseReason::Runtime))
     }
@@ -437,5 +475,6 @@ pub(super) fn encode_call<T: Encode + ?Sized>(
         return Err(Error::Unsupported(reason));
     }
     frame::encode(&frame::call_header(procedure, descriptors), descriptors, arguments)
+        .inspect_err(|error| tracing::debug!(procedure = procedure.name, %error, "not sent"))
         .map_err(|error| Error::Encode { what: procedure.name, cause: Arc::new(error) })
 }

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::registrations::Registration;
+use super::{hook::ErrorHook, registrations::Registration};
 use crate::{
     error::{CloseReason, Error},
     protocol::{ProcedureInfo, qemu, remote},
@@ -96,12 +96,17 @@ pub enum Notice {
 #[must_use = "dropping a subscription cancels it"]
 pub struct Subscription {
     queue: Arc<Queue>,
+    on_error: Option<ErrorHook>,
     _registrations: Vec<Registration>,
 }
 
 impl Subscription {
-    pub(super) fn new(queue: Arc<Queue>, registrations: Vec<Registration>) -> Self {
-        Self { queue, _registrations: registrations }
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        registrations: Vec<Registration>,
+        on_error: Option<ErrorHook>,
+    ) -> Self {
+        Self { queue, on_error, _registrations: registrations }
     }
 
     /// Waits for the next event. `None` after the error that ended the subscription.
@@ -112,7 +117,7 @@ impl Subscription {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Notice, Error>> {
-        std::future::poll_fn(|cx| self.queue.poll_next(cx)).await
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
@@ -120,7 +125,11 @@ impl Stream for Subscription {
     type Item = Result<Notice, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.queue.poll_next(cx)
+        let polled = self.queue.poll_next(cx);
+        if let (Poll::Ready(Some(Err(error))), Some(hook)) = (&polled, &self.on_error) {
+            hook.tell(error);
+        }
+        polled
     }
 }
 

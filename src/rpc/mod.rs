@@ -13,6 +13,7 @@
 mod client;
 mod driver;
 mod events;
+mod hook;
 mod outbox;
 mod registrations;
 pub mod session;
@@ -20,5 +21,8 @@ mod wire;
 
 pub use client::{Client, Config, KeepaliveConfig, Reply};
 pub use events::{Family, Notice, RawEvent, Subscription};
+pub use hook::ErrorHook;
 pub use registrations::EventSource;
 pub use wire::{ByteStream, Wire};
+
+pub(crate) use hook::expecting;

@@ -1,7 +1,10 @@
 //! What the questions that users ask of errors answer to what a real daemon says.
 
+use std::sync::{Arc, Mutex};
+
 use libvirt_client::{
     Connection, Error, ErrorCode, Result,
+    admin::AdminConnection,
     enums::{DomainXmlFlags, NetworkMetadataType},
 };
 
@@ -174,5 +177,47 @@ fn a_procedure_that_is_newer_than_the_daemon_is_unsupported() {
         // The driver lacks it, whatever its version: none is named.
         let error = refused("no jobs", domain.abort_job().await);
         assert_eq!((error.code(), error.remote().unwrap().since), (Some(ErrorCode::NO_SUPPORT), None));
+    });
+}
+
+#[test]
+fn a_hook_is_told_of_what_the_daemon_refuses_and_of_its_end() {
+    live(async {
+        let daemon = Daemon::start();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hook = {
+            let told = told.clone();
+            move |error: &Error| told.lock().unwrap().push(error.to_string())
+        };
+        let told = || std::mem::take(&mut *told.lock().unwrap());
+        let builder = |uri: &str| Connection::builder(daemon.uri(uri)).on_error(hook.clone());
+
+        let error = refused("opening", builder("test:///not/there").open().await);
+        assert_eq!(told(), [error.to_string()]);
+        let connection = builder(TEST).open().await.unwrap();
+        let domain = connection.find_domain_by_name("test").await.unwrap().unwrap();
+        assert!(connection.find_domain_by_name("nobody").await.unwrap().is_none());
+        assert!(connection.find_domain_by_id(4711).await.unwrap().is_none());
+        domain.suspend().await.unwrap();
+        assert!(told().is_empty(), "what find_x says is no error");
+        let error = refused("suspending", domain.suspend().await);
+        assert_eq!(told(), [error.to_string()]);
+        let error = refused("looking up", domain.snapshot_by_name("none").await);
+        assert_eq!(told(), [error.to_string()]);
+
+        let socket = daemon.directory().join("run/libvirt-admin-sock");
+        let uri = format!("libvirtd:///system?socket={}", socket.display());
+        let administration = AdminConnection::builder(uri).on_error(hook.clone()).open().await.unwrap();
+        assert!(administration.find_server_by_name("nobody").await.unwrap().is_none());
+        let error = refused("looking up", administration.server_by_name("nobody").await);
+        assert_eq!(told(), [error.to_string()]);
+
+        let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
+        daemon.signal("KILL");
+        let error = refused("events", events.next().await.unwrap());
+        assert_eq!(told(), [error.to_string()]);
+        let error = refused("calling", domain.info().await);
+        assert!(error.is_transient(), "{error:?}");
+        assert_eq!(told(), [error.to_string()]);
     });
 }

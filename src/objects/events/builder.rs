@@ -11,7 +11,7 @@ use crate::{
         },
     },
     protocol::{Call, ProcedureInfo, qemu, remote},
-    rpc::{EventSource, Family},
+    rpc::{EventSource, Family, expecting},
 };
 
 /// Which events to subscribe to: see [`Connection::events`].
@@ -172,6 +172,13 @@ impl EventsBuilder {
     #[doc(alias = "virConnectNodeDeviceEventRegisterAny")]
     #[doc(alias = "virConnectSecretEventRegisterAny")]
     pub async fn subscribe(self) -> Result<Events> {
+        let client = self.connection.client().clone();
+        // Which of the daemon's refusals are errors is decided there.
+        let subscribed = expecting(|_| true, self.register()).await;
+        client.observed(subscribed)
+    }
+
+    async fn register(self) -> Result<Events> {
         let (mut sources, mut unsupported) = (Vec::new(), None);
         for wanted in &self.wanted {
             match self.sources(&wanted.kind) {

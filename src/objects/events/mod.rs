@@ -127,7 +127,7 @@ impl Stream for Events {
                 return Poll::Ready(None);
             };
             let event = notice.and_then(|notice| match notice {
-                Notice::Event(raw) => self.read(raw),
+                Notice::Event(raw) => self.connection.client().observed(self.read(raw)),
                 Notice::Lagged { missed } => Ok(Event::Lagged { missed }),
             });
             if event.as_ref().map_or(true, |event| self.is_wanted(event)) {

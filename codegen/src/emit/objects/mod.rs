@@ -210,8 +210,13 @@ fn body(method: &Method<'_>, arguments: &Arguments, outcome: &Outcome) -> String
         format!("{client}.call({literal}).await")
     };
     if let (Some(none), Some(expression)) = (&method.entry.none, &outcome.expression) {
-        _ = writeln!(text, "        let reply = {call};");
-        _ = writeln!(text, "        let Some(reply) = there_is(reply, ErrorCode::{})? else {{", none.text);
+        let asking = call.trim_end_matches(".await");
+        _ = writeln!(text, "        let asking = {asking};");
+        _ = writeln!(
+            text,
+            "        let Some(reply) = there_is(ErrorCode::{}, asking).await? else {{",
+            none.text
+        );
         _ = writeln!(text, "            return Ok(None);\n        }};\n        Ok({expression})");
         return text;
     }
@@ -233,7 +238,7 @@ fn finder<'a>(name: &str, ty: &str, parameters: &str, names: impl Iterator<Item 
         "\n    /// Does what [`{name}`](Self::{name}) does, but returns `None` if there is no such object.\n    ///\n    \
          /// # Errors\n    /// As [`{name}`](Self::{name}), but for [`Error::is_not_found`](crate::Error::is_not_found).\n    \
          pub async fn find_{name}(&self{parameters}) -> Result<Option<{ty}>> {{\n        \
-         found(self.{name}({given}).await)\n    }}\n"
+         found(self.{name}({given})).await\n    }}\n"
     )
 }
 
