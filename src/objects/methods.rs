@@ -2,14 +2,16 @@
 
 #![allow(clippy::clone_on_copy, reason = "whether arguments are Copy does not matter to what is generated")]
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
     Connection, CpuMap, Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter,
     NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid,
-    collections, enums, found, results, saturating, there_is,
+    collections, enums, found,
+    paths::{absolute, absolute_file},
+    results, saturating, there_is,
 };
 use crate::{
     error::{ErrorCode, Result},

@@ -13,6 +13,7 @@ pub mod ledger;
 mod methods;
 mod open;
 mod params;
+mod paths;
 mod reasons;
 pub mod results;
 mod uuid;

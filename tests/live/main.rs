@@ -13,6 +13,7 @@ mod admin;
 mod auth;
 mod blocked;
 mod calls;
+mod client_side;
 mod domains;
 mod ending;
 mod errors;

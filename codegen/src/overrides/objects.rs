@@ -127,6 +127,24 @@ pub fn asks_for_strings(procedure: &str) -> bool {
     ASK_FOR_STRINGS.contains(&procedure)
 }
 
+/// Arguments that name a file of the daemon's host, or typed parameters that do. Users mean it from their own working
+/// directory.
+const PATHS: [(&str, &str); 7] = [
+    ("REMOTE_PROC_DOMAIN_CORE_DUMP_WITH_FORMAT", "to"),
+    ("REMOTE_PROC_DOMAIN_RESTORE_FLAGS", "from"),
+    ("REMOTE_PROC_DOMAIN_RESTORE_PARAMS", "params"),
+    ("REMOTE_PROC_DOMAIN_SAVE_FLAGS", "to"),
+    ("REMOTE_PROC_DOMAIN_SAVE_IMAGE_DEFINE_XML", "file"),
+    ("REMOTE_PROC_DOMAIN_SAVE_IMAGE_GET_XML_DESC", "file"),
+    ("REMOTE_PROC_DOMAIN_SAVE_PARAMS", "params"),
+];
+
+/// Returns the argument of a call that names a file.
+#[must_use]
+pub fn path(procedure: &str) -> Option<&'static str> {
+    PATHS.iter().find(|(name, _)| *name == procedure).map(|(_, argument)| *argument)
+}
+
 /// Results that say nothing: they count what is in a list beside them, are always 0, or are what was given.
 const IDLE_RESULTS: [(&str, &str); 5] = [
     ("REMOTE_PROC_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT", "result"),
@@ -214,6 +232,7 @@ pub fn all() -> Vec<&'static str> {
     let pairs = HANDLES
         .iter()
         .chain(&BY_HAND)
+        .chain(&PATHS)
         .chain(&IDLE_RESULTS)
         .chain(&RESULT_NAMES)
         .chain(&NO_FILTERS)

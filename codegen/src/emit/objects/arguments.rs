@@ -171,8 +171,14 @@ impl Builder<'_, '_> {
         if let Shape::Primitive(primitive) = shape {
             return self.number(member, *primitive, name);
         }
+        let is_path = overrides::path(&self.method.procedure.wire) == Some(member.wire.as_str());
+        let client = self.method.client();
         if self.objects.is_typed_params(shape) {
-            return own("impl Into<TypedParams>", format!("{name}.into().into_wire()"));
+            let value = match is_path {
+                true => format!("{client}.observed(absolute_file({name}.into()))?"),
+                false => format!("{name}.into()"),
+            };
+            return own("impl Into<TypedParams>", format!("{value}.into_wire()"));
         }
         if Objects::is_cpu_map(member) {
             return own("impl Into<CpuMap>", format!("{name}.into().into()"));
@@ -188,6 +194,9 @@ impl Builder<'_, '_> {
             _ => {}
         }
         match shape {
+            Shape::String(_) if is_path => {
+                own("impl AsRef<Path>", format!("{client}.observed(absolute({name}))?"))
+            }
             Shape::String(_) => own("impl Into<String>", format!("{name}.into()")),
             Shape::Optional(inner) if matches!(**inner, Shape::String(_)) => {
                 own("Option<&str>", format!("{name}.map(str::to_owned)"))

@@ -73,7 +73,8 @@ impl Method<'_> {
         if self.is_on_connection() { "self" } else { "&self.connection" }
     }
 
-    fn client(&self) -> &'static str {
+    /// The expression for the raw layer, inside the method.
+    pub(super) fn client(&self) -> &'static str {
         if self.is_on_connection() { "self.client()" } else { "self.connection.client()" }
     }
 }
@@ -173,8 +174,14 @@ impl<'a> Objects<'a> {
         }
         lines.push(origin);
         lines.push(String::new());
+        let mut refused = "What the daemon refuses it with, or why there was no answer.".to_owned();
+        if overrides::path(&procedure.wire).is_some() {
+            lines.push(RELATIVE.to_owned());
+            lines.push(String::new());
+            refused.push_str(" A path that is not UTF-8 is refused here.");
+        }
         lines.push("# Errors".to_owned());
-        lines.push("What the daemon refuses it with, or why there was no answer.".to_owned());
+        lines.push(refused);
         let mut text: String = lines.iter().map(|line| format!("    ///{}{line}\n", space(line))).collect();
         for alias in [Some(&procedure.wire), entry.c.as_ref()].into_iter().flatten() {
             _ = writeln!(text, "    #[doc(alias = \"{alias}\")]");
@@ -230,6 +237,10 @@ fn body(method: &Method<'_>, arguments: &Arguments, outcome: &Outcome) -> String
 
 /// What the name of a method ends with that takes flags, beside one that does not or another procedure's.
 const WITH: &str = "_with";
+
+/// What is said about the paths of files.
+const RELATIVE: &str = "A relative path is taken from the working directory of this process, but means the file of that \
+                        name on the daemon's host.";
 
 /// Writes the method for those to whom it is normal that there is none.
 fn finder<'a>(name: &str, ty: &str, parameters: &str, names: impl Iterator<Item = &'a str>) -> String {

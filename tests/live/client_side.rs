@@ -1,0 +1,94 @@
+//! What libvirt's own library does besides its calls, and so must we, or need not since the daemon does it.
+
+use std::env;
+
+use libvirt_client::{
+    Connection, ErrorCode, TypedParams,
+    enums::{
+        DomainCoreDumpFlags, DomainCoreDumpFormat, DomainSaveRestoreFlags, DomainSnapshotCreateFlags,
+        DomainSnapshotRevertFlags, DomainVcpuFlags,
+    },
+    fields,
+};
+
+use crate::{
+    TEST,
+    support::{Daemon, daemon::said, live},
+};
+
+const QEMU: &str = "qemu:///system";
+
+#[test]
+fn relative_paths_are_those_of_the_client() {
+    live(async {
+        let here = env::current_dir().unwrap().display().to_string();
+        assert_ne!(here, "/", "the daemon's working directory");
+        let daemon = Daemon::builder().virtlogd().start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        let format = DomainCoreDumpFormat::RAW;
+        let lookup = "connection.lookupByName('test')";
+        for (error, statement) in [
+            (domain.save("no/dir", None).await, format!("{lookup}.save('no/dir')")),
+            (domain.core_dump("no/dir", format).await, format!("{lookup}.coreDump('no/dir')")),
+            (connection.restore_domain("none", None).await, "connection.restore('none')".to_owned()),
+            (
+                connection.save_image_xml("none").await.map(drop),
+                "connection.saveImageGetXMLDesc('none')".to_owned(),
+            ),
+            (
+                connection.define_save_image("none", "<domain/>").await,
+                "connection.saveImageDefineXML('none', '<domain/>')".to_owned(),
+            ),
+        ] {
+            let error = error.expect_err(&statement);
+            // Python is started in the directory that we are in.
+            assert_eq!(said(&error), daemon.python_error(TEST, &statement));
+            assert!(error.to_string().contains(&here), "{error}");
+        }
+
+        // C's client leaves this one to the daemon, which looks in its own directory.
+        let connection = Connection::open(daemon.uri(QEMU)).await.unwrap();
+        let params = TypedParams::new().with(fields::DOMAIN_SAVE_PARAM_FILE, "none");
+        let error = connection.restore_domain_by_parameters(params).await.unwrap_err();
+        let statement = format!("connection.restoreParams({{'file': '{here}/none'}}, 0)");
+        assert_eq!(said(&error), daemon.python_error(QEMU, &statement));
+    });
+}
+
+#[test]
+fn flags_that_exclude_each_other_are_refused_by_the_daemon() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        let snapshot =
+            domain.create_snapshot("<domainsnapshot><name>s</name></domainsnapshot>").await.unwrap();
+        let both = DomainSaveRestoreFlags::RUNNING | DomainSaveRestoreFlags::PAUSED;
+        let dump = DomainCoreDumpFlags::CRASH | DomainCoreDumpFlags::LIVE;
+        let vcpus = DomainVcpuFlags::GUEST | DomainVcpuFlags::CONFIG;
+        let revert = DomainSnapshotRevertFlags::RUNNING | DomainSnapshotRevertFlags::PAUSED;
+        let create = DomainSnapshotCreateFlags::CURRENT;
+        for (result, call) in [
+            (domain.save_with("/x", None, both).await, "saveFlags('/x', None, 6)"),
+            (
+                domain.core_dump_with("/x", DomainCoreDumpFormat::RAW, dump).await,
+                "coreDumpWithFormat('/x', 0, 3)",
+            ),
+            (domain.set_vcpus_with(1, vcpus).await, "setVcpusFlags(1, 10)"),
+            (snapshot.revert_with(revert).await, "revertToSnapshot(snapshot, 3)"),
+            (
+                domain.create_snapshot_with("<domainsnapshot/>", create).await.map(drop),
+                "snapshotCreateXML('<domainsnapshot/>', 2)",
+            ),
+        ] {
+            let error = result.expect_err(call);
+            assert_eq!(error.code(), Some(ErrorCode::INVALID_ARG), "{error}");
+            // Python's library refuses it itself, before it sends anything.
+            let lookup = "(lambda domain, snapshot: domain.";
+            let found = "connection.lookupByName('test')";
+            let statement = format!("{lookup}{call})({found}, {found}.snapshotLookupByName('s'))");
+            assert_eq!(said(&error), daemon.python_error(TEST, &statement), "{call}");
+        }
+    });
+}
