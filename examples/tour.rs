@@ -51,10 +51,9 @@ async fn open_recording() -> AnyResult<Connection> {
 }
 
 async fn print_host(connection: &Connection) -> Result<()> {
-    let version = connection.lib_version().await?;
     println!("Host        {}", connection.hostname().await?);
     println!("Hypervisor  {}", connection.hypervisor().await?);
-    println!("libvirt     {}.{}.{}\n", version / 1_000_000, version / 1_000 % 1_000, version % 1_000);
+    println!("libvirt     {}\n", connection.lib_version().await?);
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteEr
 pub use objects::{
     Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot, DomainStateReason,
     Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret,
-    StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, admin, collections, enums, events,
-    fields, guide, ledger, results,
+    StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, Version, VersionError, admin,
+    collections, enums, events, fields, guide, ledger, results,
 };
 pub use rpc::KeepaliveConfig;

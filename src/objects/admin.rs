@@ -20,7 +20,8 @@ use std::{
 };
 
 use super::{
-    TypedParams, connection::goodbye, enums::ClientTransport, found, handles::handle, open, saturating,
+    TypedParams, Version, connection::goodbye, enums::ClientTransport, found, handles::handle, open,
+    saturating,
 };
 use crate::{
     error::{Error, Result},

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{
     Connection, CpuMap, Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter,
     NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid,
-    collections, enums, found,
+    Version, collections, enums, found,
     paths::{absolute, absolute_file},
     results, saturating, there_is,
 };

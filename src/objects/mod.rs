@@ -17,6 +17,7 @@ mod paths;
 mod reasons;
 pub mod results;
 mod uuid;
+mod version;
 
 pub use by_hand::CpuMap;
 pub use connection::{Builder, Connection};
@@ -28,6 +29,7 @@ pub use handles::{
 pub use params::{TypedParams, TypedValue};
 pub use reasons::DomainStateReason;
 pub use uuid::{Uuid, UuidError};
+pub use version::{Version, VersionError};
 
 use crate::{
     error::{Error, ErrorCode, Result},

@@ -18,9 +18,13 @@ fn the_host_is_described_as_virsh_describes_it() {
             connection.capabilities().await.unwrap().trim_end(),
             daemon.virsh(TEST, &["capabilities"])
         );
-        let ours = (connection.lib_version().await.unwrap(), connection.hypervisor().await.unwrap());
+        let ours =
+            (u64::from(connection.lib_version().await.unwrap()), connection.hypervisor().await.unwrap());
         let theirs = daemon.python(TEST, "print(connection.getLibVersion(), connection.getType())");
         assert_eq!(format!("{} {}", ours.0, ours.1), theirs);
+        let said = daemon.virsh(TEST, &["version", "--daemon"]);
+        let version = connection.lib_version().await.unwrap();
+        assert!(said.contains(&format!("Running against daemon: {version}")), "{said}");
         connection.close().await.unwrap();
     });
 }

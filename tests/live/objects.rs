@@ -110,7 +110,7 @@ fn the_host_is_described_as_it_is_to_others() {
         let online: Vec<u32> = map.online.iter().collect();
         assert_eq!(format!("{} {} {online:?}", map.cpus, map.online.count()), daemon.python(TEST, program));
         assert_eq!(
-            connection.hypervisor_version().await.unwrap().to_string(),
+            u64::from(connection.hypervisor_version().await.unwrap()).to_string(),
             daemon.python(TEST, "print(connection.getVersion())")
         );
         assert_eq!(

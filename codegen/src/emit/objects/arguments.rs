@@ -235,6 +235,7 @@ impl Builder<'_, '_> {
                 let cast = if ty == "i32" { String::new() } else { format!(" as {ty}") };
                 (format!("enums::{rust}"), format!("{name}.0{cast}"))
             }
+            Meaning::Version => ("Version".to_owned(), format!("{name}.into()")),
             Meaning::Time(unit) => {
                 // Whole seconds are counted in 64 bits, the others in 128.
                 let count = format!("{name}.as_{unit}()");

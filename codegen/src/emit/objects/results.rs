@@ -334,7 +334,7 @@ impl<'a> Results<'a> {
             fields.copy &= value.copy;
             fields.eq &= value.eq;
             let unit = match self.objects.unit(member, words) {
-                Some(unit) if value.ty != "Duration" => format!(", in {unit}"),
+                Some(unit) if !matches!(value.ty.as_str(), "Duration" | "Version") => format!(", in {unit}"),
                 _ => String::new(),
             };
             let plain = spoken(&self.objects.plain_name(member, words));
@@ -440,6 +440,7 @@ impl<'a> Results<'a> {
                 };
                 (format!("enums::{rust}"), format!("enums::{rust}({place}{cast})"))
             }
+            Meaning::Version => ("Version".to_owned(), format!("Version::from({place})")),
             Meaning::Time(unit) => {
                 let into = if ty == "u64" { "" } else { ".into()" };
                 ("Duration".to_owned(), format!("Duration::from_{unit}({place}{into})"))

@@ -38,6 +38,8 @@ pub(super) enum Meaning {
     Enum { rust: String, flags: bool },
     /// A time, counted in what the function of `Duration` says: `millis`.
     Time(&'static str),
+    /// A version, in one number.
+    Version,
 }
 
 impl Objects<'_> {
@@ -51,6 +53,9 @@ impl Objects<'_> {
             }
             let c_name = self.api.find_enum(self.tables, said)?;
             return Ok(Meaning::Enum { rust: names::api_enum(c_name), flags: is_flags(c_name) });
+        }
+        if self.unit(member, words) == Some(VERSION) {
+            return Ok(Meaning::Version);
         }
         let unsigned = matches!(primitive, Primitive::UnsignedInt | Primitive::UnsignedHyper);
         let time = self.unit(member, words).and_then(|unit| match unit {
@@ -122,6 +127,9 @@ impl Objects<'_> {
         matches!(item.kind, ItemKind::Struct(_)) && overrides::handle(&item.wire).is_none()
     }
 }
+
+/// What `api.toml` has as the unit of a version.
+const VERSION: &str = "version";
 
 /// Returns what a table of an entry says about a field, by its name on the wire or in Rust; a field of a struct in the
 /// results has the path to it before its name.
