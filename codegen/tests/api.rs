@@ -181,10 +181,10 @@ fn methods_have_types_documentation_and_variants() {
                  self.resize_with(disk, size_kib, on, Default::default()).await\n",
                 "    pub async fn resize_with(&self, disk: impl Into<String>, size_kib: u64, on: bool, \
                  flags: enums::DomainModificationImpact) -> Result<()> {\n        \
-                 self.connection.client().call(remote::DomainResizeArgs { dom: self.wire.clone(), disk: disk.into(), \
+                 self.connection.client().call(remote::DomainResizeArgs { dom: self.to_wire(), disk: disk.into(), \
                  size: size_kib, on: on.into(), flags: flags.bits() }).await\n",
                 "    pub async fn disks(&self) -> Result<Vec<results::NonnullDisk>> {\n",
-                "DomainGetDisksArgs { dom: self.wire.clone(), need_results: 1, flags: 0 }",
+                "DomainGetDisksArgs { dom: self.to_wire(), need_results: 1, flags: 0 }",
                 "        Ok(reply.disks.into_iter().map(|wire| results::NonnullDisk::of(wire, &self.connection)).collect())\n",
                 "    pub async fn find_domain_by_name(&self, name: impl Into<String>) -> Result<Option<Domain>> {\n",
                 "        Ok(Domain::new(reply.dom, self))\n",

@@ -133,7 +133,7 @@ impl Domain {
     pub async fn vcpus(&self) -> Result<Vec<Vcpu>> {
         let maxinfo = self.info().await?.vcpus.into();
         let maplen = self.connection.map_length().await?;
-        let arguments = remote::DomainGetVcpusArgs { dom: self.wire.clone(), maxinfo, maplen };
+        let arguments = remote::DomainGetVcpusArgs { dom: self.to_wire(), maxinfo, maplen };
         let reply = self.connection.client().call(arguments).await?;
         let mut maps = maps(&reply.cpumaps, maplen);
         let vcpus = reply.info.into_iter().map(|info| Vcpu {
@@ -164,15 +164,11 @@ impl Domain {
     /// As [`vcpu_pin_info`](Self::vcpu_pin_info).
     pub async fn vcpu_pin_info_with(&self, flags: DomainModificationImpact) -> Result<Vec<CpuMap>> {
         let maximum = DomainVcpuFlags::from_bits_retain(flags.bits()) | DomainVcpuFlags::MAXIMUM;
-        let counting = remote::DomainGetVcpusFlagsArgs { dom: self.wire.clone(), flags: maximum.bits() };
+        let counting = remote::DomainGetVcpusFlagsArgs { dom: self.to_wire(), flags: maximum.bits() };
         let ncpumaps = self.connection.client().call(counting).await?.num;
         let maplen = self.connection.map_length().await?;
-        let arguments = remote::DomainGetVcpuPinInfoArgs {
-            dom: self.wire.clone(),
-            ncpumaps,
-            maplen,
-            flags: flags.bits(),
-        };
+        let arguments =
+            remote::DomainGetVcpuPinInfoArgs { dom: self.to_wire(), ncpumaps, maplen, flags: flags.bits() };
         let reply = self.connection.client().call(arguments).await?;
         Ok(maps(&reply.cpumaps, maplen).take(usize::try_from(reply.num).unwrap_or(0)).collect())
     }
@@ -196,7 +192,7 @@ impl Domain {
     pub async fn emulator_pin_info_with(&self, flags: DomainModificationImpact) -> Result<CpuMap> {
         let maplen = self.connection.map_length().await?;
         let arguments =
-            remote::DomainGetEmulatorPinInfoArgs { dom: self.wire.clone(), maplen, flags: flags.bits() };
+            remote::DomainGetEmulatorPinInfoArgs { dom: self.to_wire(), maplen, flags: flags.bits() };
         Ok(CpuMap::new(&self.connection.client().call(arguments).await?.cpumaps))
     }
 
@@ -242,7 +238,7 @@ impl Domain {
     ) -> Result<remote::DomainGetCpuStatsRet> {
         let nparams = u32::try_from(nparams).unwrap_or(0);
         let flags = self.connection.flag_for_strings();
-        let dom = self.wire.clone();
+        let dom = self.to_wire();
         let arguments = remote::DomainGetCpuStatsArgs { dom, nparams, start_cpu, ncpus, flags };
         self.connection.client().call(arguments).await
     }
@@ -269,8 +265,7 @@ impl Domain {
         flags: DomainBlockJobInfoFlags,
     ) -> Result<Option<DomainBlockJob>> {
         let path = path.into();
-        let arguments =
-            remote::DomainGetBlockJobInfoArgs { dom: self.wire.clone(), path, flags: flags.bits() };
+        let arguments = remote::DomainGetBlockJobInfoArgs { dom: self.to_wire(), path, flags: flags.bits() };
         let reply = self.connection.client().call(arguments).await?;
         Ok((reply.found != 0).then_some(DomainBlockJob {
             kind: DomainBlockJobType(reply.type_),
@@ -288,7 +283,7 @@ impl Domain {
     /// What the daemon refuses it with, or why there was no answer.
     #[doc(alias = "virDomainGetTime")]
     pub async fn time(&self) -> Result<SystemTime> {
-        let arguments = remote::DomainGetTimeArgs { dom: self.wire.clone(), flags: 0 };
+        let arguments = remote::DomainGetTimeArgs { dom: self.to_wire(), flags: 0 };
         let reply = self.connection.client().call(arguments).await?;
         let seconds = Duration::from_secs(reply.seconds.unsigned_abs());
         let whole = match reply.seconds {
@@ -333,7 +328,7 @@ impl Domain {
     }
 
     async fn call_set_time(&self, seconds: i64, nseconds: u32, flags: DomainSetTimeFlags) -> Result<()> {
-        let dom = self.wire.clone();
+        let dom = self.to_wire();
         let arguments = remote::DomainSetTimeArgs { dom, seconds, nseconds, flags: flags.bits() };
         self.connection.client().call(arguments).await
     }
@@ -376,7 +371,7 @@ impl Network {
         let in_order = open::supports(client, Feature::NETWORK_UPDATE_ORDER).await?;
         let (command, section) = if in_order { (command.0, section.0) } else { (section.0, command.0) };
         let arguments = remote::NetworkUpdateArgs {
-            net: self.wire.clone(),
+            net: self.to_wire(),
             command: command as u32,
             section: section as u32,
             parent_index,

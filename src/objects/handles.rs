@@ -1,25 +1,45 @@
 //! The objects of a daemon, as handles: what names one of them, and the connection that it was found on.
 
+use std::sync::atomic::Ordering;
+
 use super::{Connection, Uuid, enums::SecretUsageType};
 use crate::protocol::remote;
 
 /// Defines a handle: the struct that goes over the wire, the fields that make two of them the same, and those that are
-/// shown.
+/// shown; perhaps a field that calls change, for all clones of the handle.
 macro_rules! handle {
     (
         $(#[$attribute:meta])*
         $name:ident($connection:ty, $wire:ty), same: $identity:expr, shows: $($shown:ident)*
+        $(, changes: $changed:ident)?
     ) => {
         $(#[$attribute])*
         #[derive(Clone)]
         pub struct $name {
             pub(super) connection: $connection,
             pub(super) wire: $wire,
+            $(pub(super) $changed: std::sync::Arc<std::sync::atomic::AtomicI32>,)?
         }
 
         impl $name {
             pub(super) fn new(wire: $wire, connection: &$connection) -> Self {
-                Self { connection: connection.clone(), wire }
+                Self {
+                    connection: connection.clone(),
+                    $($changed: std::sync::Arc::new(wire.$changed.into()),)?
+                    wire,
+                }
+            }
+
+            /// What goes over the wire, as it is now.
+            #[allow(dead_code, reason = "some objects are sent by their name only")]
+            pub(super) fn to_wire(&self) -> $wire {
+                let wire = self.wire.clone();
+                $(let wire = {
+                    let mut wire = wire;
+                    wire.$changed = self.$changed.load(std::sync::atomic::Ordering::Relaxed);
+                    wire
+                };)?
+                wire
             }
 
             /// Returns the connection that it was found on.
@@ -31,7 +51,7 @@ macro_rules! handle {
             /// Returns the same object, whose calls have another deadline, or none.
             #[must_use]
             pub fn with_timeout(&self, timeout: impl Into<Option<std::time::Duration>>) -> Self {
-                Self { connection: self.connection.with_timeout(timeout), wire: self.wire.clone() }
+                Self { connection: self.connection.with_timeout(timeout), ..self.clone() }
             }
         }
 
@@ -95,7 +115,7 @@ handle! {
     ///
     /// C: `virDomainPtr`.
     #[doc(alias = "virDomainPtr")]
-    Domain(Connection, remote::NonnullDomain), same: |wire| wire.uuid, shows: name uuid id
+    Domain(Connection, remote::NonnullDomain), same: |wire| wire.uuid, shows: name uuid id, changes: id
 }
 
 handle! {
@@ -191,10 +211,20 @@ named! { Domain DomainSnapshot DomainCheckpoint Network NetworkFilter Interface 
 with_uuid! { Domain Network NetworkPort NetworkFilter StoragePool Secret }
 
 impl Domain {
-    /// Returns the number that it had as a running domain when this handle was made, or `None` if it was not running.
+    /// Returns the number that it has as a running domain, or `None` if it is not running, as far as this handle knows.
+    ///
+    /// It knows what was so when it was made, and what its own [`start`](Self::start), [`destroy`](Self::destroy) and
+    /// [`save`](Self::save) or [`managed_save`](Self::managed_save) made of it, through itself or a clone. What others do it
+    /// does not hear of, nor when the guest shuts down: look the domain up again, or ask whether it
+    /// [is active](Self::is_active).
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        u32::try_from(self.wire.id).ok()
+        u32::try_from(self.id.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Takes note of a number, or of none, which is −1.
+    pub(super) fn set_id(&self, id: i32) {
+        self.id.store(id, Ordering::Relaxed);
     }
 }
 

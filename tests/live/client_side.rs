@@ -1,9 +1,9 @@
 //! What libvirt's own library does besides its calls, and so must we, or need not since the daemon does it.
 
-use std::env;
+use std::{env, time::Duration};
 
 use libvirt_client::{
-    Connection, ErrorCode, TypedParams,
+    Connection, Domain, ErrorCode, TypedParams,
     enums::{
         DomainCoreDumpFlags, DomainCoreDumpFormat, DomainSaveRestoreFlags, DomainSnapshotCreateFlags,
         DomainSnapshotRevertFlags, DomainVcpuFlags,
@@ -13,7 +13,7 @@ use libvirt_client::{
 
 use crate::{
     TEST,
-    support::{Daemon, daemon::said, live},
+    support::{Daemon, daemon::said, live, wait_until},
 };
 
 const QEMU: &str = "qemu:///system";
@@ -90,5 +90,46 @@ fn flags_that_exclude_each_other_are_refused_by_the_daemon() {
             let statement = format!("{lookup}{call})({found}, {found}.snapshotLookupByName('s'))");
             assert_eq!(said(&error), daemon.python_error(TEST, &statement), "{call}");
         }
+    });
+}
+
+#[test]
+fn a_domains_number_follows_what_its_handle_does() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let domain = connection.domain_by_name("test").await.unwrap();
+        let (clone, other) = (domain.clone(), connection.domain_by_name("test").await.unwrap());
+        let image = daemon.directory().join("image");
+        let program = format!(
+            "domain, other, image = connection.lookupByName('test'), connection.lookupByName('test'), '{}.python'\n\
+             def numbers(): print(domain.ID(), other.ID(), connection.lookupByName('test').ID())\n\
+             numbers()\ndomain.destroy(); numbers()\ndomain.createWithFlags(0); numbers()\n\
+             domain.save(image); numbers()\nconnection.restore(image); numbers()\n\
+             domain.managedSave(0); numbers()\ndomain.createWithFlags(0); numbers()\n\
+             connection.lookupByName('test').shutdown(); numbers()\ndomain.create(); numbers()",
+            image.display()
+        );
+        let mut ours = Vec::new();
+        for step in 0..9 {
+            match step {
+                0 => {}
+                1 => domain.destroy().await.unwrap(),
+                2 | 6 | 8 => domain.with_timeout(Duration::from_secs(9)).start().await.unwrap(),
+                3 => domain.save(&image, None).await.unwrap(),
+                4 => connection.restore_domain(&image, None).await.unwrap(),
+                5 => domain.managed_save().await.unwrap(),
+                _ => other.shutdown().await.unwrap(),
+            }
+            let now = connection.domain_by_name("test").await.unwrap();
+            assert_eq!((domain.id(), &domain), (clone.id(), &now), "clones know it, too; step {step}");
+            let number = |domain: &Domain| domain.id().map_or(-1, i64::from);
+            ours.push(format!("{} {} {}", number(&domain), number(&other), number(&now)));
+        }
+        drop((connection, domain, clone, other));
+        // The simulated host is made anew when nobody is connected any more.
+        let gone = || daemon.virt_admin(&["client-list", "libvirtd"]).lines().count() <= 2;
+        wait_until(gone).await;
+        assert_eq!(ours, daemon.python(TEST, &program).lines().collect::<Vec<_>>());
     });
 }

@@ -127,6 +127,21 @@ pub fn asks_for_strings(procedure: &str) -> bool {
     ASK_FOR_STRINGS.contains(&procedure)
 }
 
+/// Calls after which a domain has another number: that of a domain in the reply, or none.
+const NUMBER_DOMAINS: [(&str, Option<&str>); 5] = [
+    ("REMOTE_PROC_DOMAIN_CREATE_WITH_FLAGS", Some("dom")),
+    ("REMOTE_PROC_DOMAIN_DESTROY_FLAGS", None),
+    ("REMOTE_PROC_DOMAIN_MANAGED_SAVE", None),
+    ("REMOTE_PROC_DOMAIN_SAVE_FLAGS", None),
+    ("REMOTE_PROC_DOMAIN_SAVE_PARAMS", None),
+];
+
+/// Returns where a call says the number that a domain has after it, if it changes it.
+#[must_use]
+pub fn numbers_domain(procedure: &str) -> Option<Option<&'static str>> {
+    NUMBER_DOMAINS.iter().find(|(name, _)| *name == procedure).map(|(_, result)| *result)
+}
+
 /// Arguments that name a file of the daemon's host, or typed parameters that do. Users mean it from their own working
 /// directory.
 const PATHS: [(&str, &str); 7] = [
@@ -229,6 +244,7 @@ pub fn field(wire: &str) -> Option<&'static str> {
 pub fn all() -> Vec<&'static str> {
     let first = |(name, _): &(&'static str, &'static str)| *name;
     let told_by = TOLD_BY.iter().map(|(wire, ..)| *wire);
+    let numbering = NUMBER_DOMAINS.iter().map(|(name, _)| *name);
     let pairs = HANDLES
         .iter()
         .chain(&BY_HAND)
@@ -237,5 +253,11 @@ pub fn all() -> Vec<&'static str> {
         .chain(&RESULT_NAMES)
         .chain(&NO_FILTERS)
         .map(first);
-    pairs.chain(told_by).chain(TYPED_PARAMS).chain(PASS_DESCRIPTORS).chain(ASK_FOR_STRINGS).collect()
+    pairs
+        .chain(told_by)
+        .chain(numbering)
+        .chain(TYPED_PARAMS)
+        .chain(PASS_DESCRIPTORS)
+        .chain(ASK_FOR_STRINGS)
+        .collect()
 }

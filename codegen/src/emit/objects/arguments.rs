@@ -121,7 +121,7 @@ impl Builder<'_, '_> {
             && self.objects.handle(&member.shape) == Some(self.method.object);
         if is_handle {
             self.has_receiver = true;
-            return Some("self.wire.clone()".to_owned());
+            return Some("self.to_wire()".to_owned());
         }
         if (self.method.object, member.wire.as_str()) == overrides::NAMED {
             self.has_receiver = true;
@@ -185,10 +185,10 @@ impl Builder<'_, '_> {
         }
         match (shape, self.objects.handle(shape)) {
             (Shape::Item(_), Some(object)) => {
-                return own(&format!("&{object}"), format!("{name}.wire.clone()"));
+                return own(&format!("&{object}"), format!("{name}.to_wire()"));
             }
             (Shape::Optional(_), Some(object)) => {
-                let value = format!("{name}.map(|object| object.wire.clone())");
+                let value = format!("{name}.map({object}::to_wire)");
                 return own(&format!("Option<&{object}>"), value);
             }
             _ => {}
@@ -204,10 +204,9 @@ impl Builder<'_, '_> {
             Shape::OpaqueFixed(16) => own("Uuid", format!("{name}.into()")),
             Shape::Opaque(_) => own("impl Into<Bytes>", format!("{name}.into()")),
             Shape::Array(element, _) => match (&**element, self.objects.handle(element)) {
-                (_, Some(object)) => own(
-                    &format!("&[{object}]"),
-                    format!("{name}.iter().map(|object| object.wire.clone()).collect()"),
-                ),
+                (_, Some(object)) => {
+                    own(&format!("&[{object}]"), format!("{name}.iter().map({object}::to_wire).collect()"))
+                }
                 (Shape::String(_), _) => own(
                     "impl IntoIterator<Item = impl Into<String>>",
                     format!("{name}.into_iter().map(Into::into).collect()"),

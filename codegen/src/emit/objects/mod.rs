@@ -227,11 +227,16 @@ fn body(method: &Method<'_>, arguments: &Arguments, outcome: &Outcome) -> String
         _ = writeln!(text, "            return Ok(None);\n        }};\n        Ok({expression})");
         return text;
     }
-    match &outcome.expression {
-        None if method.procedure.reply.is_none() => _ = writeln!(text, "        {call}"),
-        None => _ = writeln!(text, "        {call}.map(drop)"),
-        Some(expression) => _ = writeln!(text, "        let reply = {call}?;\n        Ok({expression})"),
-    }
+    _ = match (&outcome.expression, overrides::numbers_domain(&method.procedure.wire)) {
+        (Some(expression), _) => writeln!(text, "        let reply = {call}?;\n        Ok({expression})"),
+        (None, Some(Some(result))) => writeln!(
+            text,
+            "        let reply = {call}?;\n        self.set_id(reply.{result}.id);\n        Ok(())"
+        ),
+        (None, Some(None)) => writeln!(text, "        {call}?;\n        self.set_id(-1);\n        Ok(())"),
+        (None, None) if method.procedure.reply.is_none() => writeln!(text, "        {call}"),
+        (None, None) => writeln!(text, "        {call}.map(drop)"),
+    };
     text
 }
 
