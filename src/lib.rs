@@ -27,6 +27,6 @@ pub use objects::{
     Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot, DomainStateReason,
     Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret,
     StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, Version, VersionError, admin,
-    collections, enums, events, fields, guide, ledger, results,
+    collections, enums, events, fields, guide, ledger, params, results, stats,
 };
 pub use rpc::KeepaliveConfig;

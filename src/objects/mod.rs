@@ -12,10 +12,11 @@ mod handles;
 pub mod ledger;
 mod methods;
 mod open;
-mod params;
+pub mod params;
 mod paths;
 mod reasons;
 pub mod results;
+pub mod stats;
 mod uuid;
 mod version;
 
@@ -26,7 +27,7 @@ pub use handles::{
     Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter, NetworkFilterBinding,
     NetworkPort, NodeDevice, Secret, StoragePool, StorageVol,
 };
-pub use params::{TypedParams, TypedValue};
+pub use params::typed::{TypedParams, TypedValue};
 pub use reasons::DomainStateReason;
 pub use uuid::{Uuid, UuidError};
 pub use version::{Version, VersionError};

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::protocol::{admin, remote};
 
 /// Named values in their order, as settings are given and statistics are told. The names are in
-/// [`fields`](crate::fields).
+/// [`fields`](crate::fields). Those that belong together are structs too, in [`params`](crate::params) and
+/// [`stats`](crate::stats): these are made of parameters, and wherever parameters are taken they can be given.
 ///
 /// ```
 /// use libvirt_client::{TypedParams, fields};
@@ -145,12 +146,12 @@ impl TypedParams {
     }
 
     /// Takes them from the structs of a program.
-    pub(super) fn from_wire<W: Into<(String, TypedValue)>>(params: Vec<W>) -> Self {
+    pub(in crate::objects) fn from_wire<W: Into<(String, TypedValue)>>(params: Vec<W>) -> Self {
         Self { params: params.into_iter().map(Into::into).collect() }
     }
 
     /// Makes them the structs of a program.
-    pub(super) fn into_wire<W: From<(String, TypedValue)>>(self) -> Vec<W> {
+    pub(in crate::objects) fn into_wire<W: From<(String, TypedValue)>>(self) -> Vec<W> {
         self.params.into_iter().map(W::from).collect()
     }
 }
