@@ -81,6 +81,26 @@ fn what_does_not_fit_is_shown_at_its_place() {
             &["virDomainState are not bits to combine"],
         ),
         ("flags = \"DomainXMLFlags\"", "flags = \"DomainXMLFlag\"", &["did you mean `DomainXMLFlags`"]),
+        (
+            "params = \"params::MemoryParameters\"",
+            "params = \"MemoryParameters\"",
+            &["the path of a struct in the crate, as in \"params::MemoryParameters\""],
+        ),
+        (
+            "method = \"Domain::info\"",
+            "method = \"Domain::info\"\nparams = \"params::Info\"",
+            &["DOMAIN_GET_INFO has no typed parameters among its arguments and results"],
+        ),
+        (
+            "method = \"Domain::cpu_stats\"",
+            "method = \"Domain::cpu_stats\"\nparams = \"stats::CpuStats\"",
+            &["DOMAIN_GET_CPU_STATS has a method that is written by hand"],
+        ),
+        (
+            "event = \"DomainEvent::Tunable\"",
+            "event = \"DomainEvent::Tunable\"\nparams = \"stats::Tunable\"",
+            &["DOMAIN_EVENT_CALLBACK_TUNABLE is no method"],
+        ),
         ("repeat = \"safe\"", "repeat = \"perhaps\"", &["repeat is \"safe\" or \"unsafe\""]),
         (
             "event = \"DomainEvent::Lifecycle\"",
@@ -131,6 +151,12 @@ const DEFINITIONS: &str = "
     struct remote_domain_get_disks_ret { remote_nonnull_disk disks<8>; int ret; };
     struct remote_domain_lookup_by_name_args { string name<64>; };
     struct remote_domain_lookup_by_name_ret { remote_nonnull_domain dom; };
+    struct remote_typed_param { string field<80>; int value; };
+    struct remote_domain_get_limits_args { remote_nonnull_domain dom; };
+    struct remote_domain_get_limits_ret { remote_typed_param params<16>; };
+    struct remote_domain_set_limits_args { remote_nonnull_domain dom; remote_typed_param params<16>; };
+    struct remote_domain_record { remote_nonnull_domain dom; remote_typed_param params<16>; };
+    struct remote_connect_get_records_ret { remote_domain_record records<16>; };
     const REMOTE_PROGRAM = 1;
     const REMOTE_PROTOCOL_VERSION = 1;
     enum remote_procedure {
@@ -138,7 +164,10 @@ const DEFINITIONS: &str = "
         REMOTE_PROC_DOMAIN_RESIZE = 1,
         /* @acl: none */
         REMOTE_PROC_DOMAIN_GET_DISKS = 2,
-        REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME = 3
+        REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME = 3,
+        REMOTE_PROC_DOMAIN_GET_LIMITS = 4,
+        REMOTE_PROC_DOMAIN_SET_LIMITS = 5,
+        REMOTE_PROC_CONNECT_GET_RECORDS = 6
     };
 ";
 
@@ -162,6 +191,22 @@ names = { "disks.kind" = "what" }
 [remote.DOMAIN_LOOKUP_BY_NAME]
 method = "Connection::domain_by_name"
 summary = "Returns the domain of this name"
+
+[remote.DOMAIN_GET_LIMITS]
+method = "Domain::limits"
+summary = "Returns the limits"
+params = "params::Limits"
+
+[remote.DOMAIN_SET_LIMITS]
+method = "Domain::set_limits"
+summary = "Sets the limits"
+params = "params::Limits"
+
+[remote.CONNECT_GET_RECORDS]
+method = "Connection::records"
+summary = "Returns what is recorded of all domains"
+params = "stats::Record"
+names = { "records.params" = "stats" }
 "#;
 
 #[test]
@@ -188,6 +233,10 @@ fn methods_have_types_documentation_and_variants() {
                 "        Ok(reply.disks.into_iter().map(|wire| results::NonnullDisk::of(wire, &self.connection)).collect())\n",
                 "    pub async fn find_domain_by_name(&self, name: impl Into<String>) -> Result<Option<Domain>> {\n",
                 "        Ok(Domain::new(reply.dom, self))\n",
+                "    pub async fn limits(&self) -> Result<params::Limits> {\n",
+                "        Ok(TypedParams::from_wire(reply.params).into())\n",
+                "    /// Takes [`params::Limits`](crate::params::Limits), or other [`TypedParams`](crate::TypedParams).\n",
+                "    pub async fn set_limits(&self, params: impl Into<TypedParams>) -> Result<()> {\n",
             ][..],
         ),
         (
@@ -198,12 +247,14 @@ fn methods_have_types_documentation_and_variants() {
                 "    pub what: enums::DomainState,\n",
                 "            size: Duration::from_millis(wire.size),\n",
                 "            what: enums::DomainState(wire.kind),\n",
+                "    pub stats: stats::Record,\n",
+                "            stats: TypedParams::from_wire(wire.params).into(),\n",
             ],
         ),
         (
             "ledger.md",
             &[
-                "# `remote`: 3 procedures\n",
+                "# `remote`: 6 procedures\n",
                 "| 1 | `DOMAIN_RESIZE` | [`Domain::resize`](crate::Domain::resize) |\n",
             ],
         ),

@@ -20,7 +20,7 @@ use std::{
 };
 
 use super::{
-    TypedParams, Version, connection::goodbye, enums::ClientTransport, found, handles::handle, open,
+    TypedParams, Version, connection::goodbye, enums::ClientTransport, found, handles::handle, open, params,
     saturating,
 };
 use crate::{

@@ -16,6 +16,7 @@ use super::{
         DomainVcpuFlags, NetworkUpdateCommand, NetworkUpdateFlags, NetworkUpdateSection, VcpuState,
     },
     found, open,
+    stats::CpuStats,
 };
 use crate::{
     error::{Error, Result},
@@ -204,10 +205,10 @@ impl Domain {
     /// # Errors
     /// What the daemon refuses it with, or why there was no answer.
     #[doc(alias = "virDomainGetCPUStats")]
-    pub async fn cpu_stats_total(&self) -> Result<TypedParams> {
+    pub async fn cpu_stats_total(&self) -> Result<CpuStats> {
         let nparams = self.cpu_stats_of(0, -1, 1).await?.nparams;
         let reply = self.cpu_stats_of(nparams, -1, 1).await?;
-        Ok(TypedParams::from_wire(reply.params))
+        Ok(TypedParams::from_wire(reply.params).into())
     }
 
     /// Returns the CPU time in ns that the domain has used on each CPU of the host, in the order of their numbers.
@@ -218,7 +219,7 @@ impl Domain {
     /// # Errors
     /// What the daemon refuses it with, or why there was no answer.
     #[doc(alias = "virDomainGetCPUStats")]
-    pub async fn cpu_stats(&self) -> Result<Vec<TypedParams>> {
+    pub async fn cpu_stats(&self) -> Result<Vec<CpuStats>> {
         let cpus = u32::try_from(self.cpu_stats_of(0, 0, 0).await?.nparams).unwrap_or(0);
         let nparams = self.cpu_stats_of(0, 0, 1).await?.nparams;
         let mut stats = Vec::new();
@@ -407,9 +408,9 @@ impl CpuMap {
 }
 
 /// Sorts parameters by CPU. What a CPU lacks is left out, the same for all: the reply says how many each has.
-fn by_cpu(reply: &remote::DomainGetCpuStatsRet) -> impl Iterator<Item = TypedParams> {
+fn by_cpu(reply: &remote::DomainGetCpuStatsRet) -> impl Iterator<Item = CpuStats> {
     let each = usize::try_from(reply.nparams).unwrap_or(0).max(1);
-    reply.params.chunks(each).map(|params| TypedParams::from_wire(params.to_vec()))
+    reply.params.chunks(each).map(|params| TypedParams::from_wire(params.to_vec()).into())
 }
 
 /// Takes maps apart that come one after the other.
@@ -505,8 +506,9 @@ mod tests {
         let two = |cpu: u64| [("cpu_time", cpu), ("vcpu_time", cpu + 1)];
         let params = TypedParams::from_iter([two(10), two(20), two(30)].concat()).into_wire();
         let reply = remote::DomainGetCpuStatsRet { params, nparams: 2 };
-        let times: Vec<_> = by_cpu(&reply).map(|cpu| (cpu.len(), cpu.u64("vcpu_time"))).collect();
-        assert_eq!(times, [(2, Some(11)), (2, Some(21)), (2, Some(31))]);
+        let times: Vec<_> = by_cpu(&reply).map(|cpu| (cpu.cpu_time, cpu.vcpu_time)).collect();
+        let nanos = |count| Some(Duration::from_nanos(count));
+        assert_eq!(times, [10, 20, 30].map(|cpu| (nanos(cpu), nanos(cpu + 1))));
         assert_eq!(by_cpu(&remote::DomainGetCpuStatsRet { params: Vec::new(), nparams: 0 }).count(), 0);
     }
 

@@ -140,7 +140,7 @@
 //!
 //! // All domains, in one call.
 //! for record in connection.domain_stats(&[], DomainStatsTypes::VCPU | DomainStatsTypes::BALLOON).await? {
-//!     println!("{} {:?}", record.domain.name(), record.params);
+//!     println!("{} {:?}", record.domain.name(), record.stats.balloon);
 //! }
 //! # Ok(())
 //! # }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use super::{
     Connection, CpuMap, Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter,
     NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, Uuid,
-    Version, collections, enums, found,
+    Version, collections, enums, found, params,
     paths::{absolute, absolute_file},
-    results, saturating, there_is,
+    results, saturating, stats, there_is,
 };
 use crate::{
     error::{ErrorCode, Result},

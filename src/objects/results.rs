@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Connection, CpuMap, Domain, DomainStateReason, TypedParams, enums, text};
+use super::{Connection, CpuMap, Domain, DomainStateReason, TypedParams, enums, stats, text};
 // The generated text says where the structs of results are, in lists too.
 use super::results;
 use crate::protocol::remote;

@@ -1,6 +1,6 @@
 //! The administration of a daemon, compared with virt-admin.
 
-use libvirt_client::{Connection, TypedParams, admin::AdminConnection, enums::ClientTransport};
+use libvirt_client::{Connection, admin::AdminConnection, enums::ClientTransport, params::ClientLimits};
 
 use crate::{
     TEST,
@@ -40,8 +40,11 @@ fn servers_and_clients_are_those_that_virt_admin_lists() {
         assert_eq!(server.client_by_id(client.id()).await.unwrap(), *client);
         assert!(server.find_client_by_id(4711).await.unwrap().is_none());
         let info = client.info().await.unwrap();
-        assert_eq!(info.i32("unix_user_id"), Some(0));
-        assert_eq!(info.bool("readonly"), Some(false));
+        assert_eq!((info.unix_user_id, info.readonly), (Some(0), Some(false)));
+        assert!(info.rest.is_empty(), "{info:?}");
+        let listed = daemon.virt_admin(&["client-info", "libvirtd", &client.id().to_string()]);
+        let line = format!("unix_process_id: {}", info.unix_process_id.unwrap());
+        assert!(listed.lines().any(|said| said.replace(' ', "") == line.replace(' ', "")), "{listed}");
 
         client.close().await.unwrap();
         user.closed().await;
@@ -60,15 +63,18 @@ fn limits_and_log_are_set_and_read_back() {
         let said = daemon.virt_admin(&["version"]);
         assert!(said.contains(&format!("Running against daemon: {version}")), "{said}");
 
-        server.set_client_limits(TypedParams::new().with("nclients_max", 77_u32)).await.unwrap();
-        assert_eq!(server.client_limits().await.unwrap().u32("nclients_max"), Some(77));
+        let limits = ClientLimits { max_clients: Some(77), ..Default::default() };
+        server.set_client_limits(limits).await.unwrap();
+        assert_eq!(server.client_limits().await.unwrap().max_clients, Some(77));
         let listed = daemon.virt_admin(&["srv-clients-info", "libvirtd"]);
         assert!(
             listed.lines().any(|line| line.starts_with("nclients_max") && line.ends_with(" 77")),
             "{listed}"
         );
         server.set_thread_pool_parameters([("maxWorkers", 21_u32)]).await.unwrap();
-        assert_eq!(server.thread_pool_parameters().await.unwrap().u32("maxWorkers"), Some(21));
+        let pool = server.thread_pool_parameters().await.unwrap();
+        assert_eq!(pool.max_workers, Some(21));
+        assert!(pool.rest.is_empty(), "{pool:?}");
         let listed = daemon.virt_admin(&["srv-threadpool-info", "libvirtd"]);
         assert!(
             listed.lines().any(|line| line.starts_with("maxWorkers") && line.ends_with(" 21")),

@@ -22,6 +22,7 @@ mod events;
 mod harness;
 mod host;
 mod objects;
+mod params;
 mod qemu;
 mod refusals;
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Puts names in an order, one a line.
-fn sorted<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn sorted<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let names: BTreeSet<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
     names.into_iter().collect::<Vec<_>>().join("\n")
 }
@@ -29,14 +29,15 @@ fn theirs(daemon: &Daemon, program: &str) -> String {
 }
 
 /// As Python prints a dictionary of parameters.
-fn as_python(params: &TypedParams) -> String {
-    sorted(params.iter().map(|(name, value)| match value {
+pub(crate) fn as_python(params: impl Into<TypedParams>) -> String {
+    sorted(params.into().iter().map(|(name, value)| match value {
         TypedValue::Bool(value) => format!("{name}={}", i32::from(*value)),
         value => format!("{name}={value}"),
     }))
 }
 
-const PRINT: &str = "for key, value in params.items(): print(key, '=', int(value) if value is True or value is False else value, sep='')";
+/// Prints the dictionary `params` so.
+pub(crate) const PRINT: &str = "for key, value in params.items(): print(key, '=', int(value) if value is True or value is False else value, sep='')";
 
 #[test]
 fn objects_of_every_kind_are_listed_and_found_again() {
@@ -181,14 +182,17 @@ fn typed_parameters_of_all_getters_are_those_that_others_get() {
         };
         let config = DomainModificationImpact::CONFIG;
         for (ours, call) in [
-            (domain.memory_parameters().await, "domain.memoryParameters()"),
-            (domain.memory_parameters_with(config).await, "domain.memoryParameters(2)"),
-            (domain.blkio_parameters().await, "domain.blkioParameters()"),
-            (domain.numa_parameters().await, "domain.numaParameters()"),
+            (domain.memory_parameters().await.map(TypedParams::from), "domain.memoryParameters()"),
+            (
+                domain.memory_parameters_with(config).await.map(TypedParams::from),
+                "domain.memoryParameters(2)",
+            ),
+            (domain.blkio_parameters().await.map(TypedParams::from), "domain.blkioParameters()"),
+            (domain.numa_parameters().await.map(TypedParams::from), "domain.numaParameters()"),
         ] {
             let ours = ours.unwrap_or_else(|error| panic!("{call}: {error}"));
             assert!(!ours.is_empty(), "{call}");
-            assert_eq!(as_python(&ours), python(call), "{call}");
+            assert_eq!(as_python(ours), python(call), "{call}");
         }
 
         // The simulated hypervisor refuses the flag that the daemon itself adds.
@@ -199,8 +203,8 @@ fn typed_parameters_of_all_getters_are_those_that_others_get() {
         let settings = TypedParams::new().with(fields::DOMAIN_MEMORY_HARD_LIMIT, 700_000_u64);
         domain.set_memory_parameters(settings).await.unwrap();
         let read = domain.memory_parameters().await.unwrap();
-        assert_eq!(read.u64(fields::DOMAIN_MEMORY_HARD_LIMIT), Some(700_000));
-        assert_eq!(as_python(&read), python("domain.memoryParameters()"));
+        assert_eq!(read.hard_limit_kib, Some(700_000));
+        assert_eq!(as_python(read), python("domain.memoryParameters()"));
         let wrong =
             domain.set_memory_parameters([(fields::DOMAIN_MEMORY_HARD_LIMIT, "much")]).await.unwrap_err();
         assert!(wrong.to_string().contains("hard_limit"), "{wrong}");
@@ -209,12 +213,7 @@ fn typed_parameters_of_all_getters_are_those_that_others_get() {
             connection.domain_stats(std::slice::from_ref(&domain), Default::default()).await.unwrap()
         {
             assert_eq!(record.domain, domain);
-            assert_eq!(
-                record.params.i32("state.state"),
-                Some(domain.state().await.unwrap().state.0),
-                "{:?}",
-                record.params
-            );
+            assert_eq!(record.stats.state, Some(domain.state().await.unwrap().state), "{record:?}");
         }
     });
 }

@@ -12,12 +12,19 @@ use crate::{
     support::{Daemon, daemon::said, live, wait_until},
 };
 
-const QEMU: &str = "qemu:///system";
+pub(crate) const QEMU: &str = "qemu:///system";
 const BIOS_ONLY: &str = "\
 <domain type='qemu'><name>bios</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><serial type='pty'/>
 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>";
+
+/// The names of parameters, in an order, one a line.
+fn names(params: impl Into<TypedParams>) -> String {
+    let params = params.into();
+    let names: BTreeSet<&str> = params.iter().map(|(name, _)| name).collect();
+    names.into_iter().collect::<Vec<_>>().join("\n")
+}
 
 #[test]
 fn a_machine_is_defined_started_and_destroyed() {
@@ -62,10 +69,6 @@ fn a_running_machine_tells_its_statistics_and_takes_settings() {
         let domain = connection.create_domain(BIOS_ONLY).await.unwrap();
         let python =
             |print: &str| daemon.python(QEMU, &format!("domain = connection.lookupByName('bios')\n{print}"));
-        let names = |params: &TypedParams| {
-            let names: BTreeSet<&str> = params.iter().map(|(name, _)| name).collect();
-            names.into_iter().collect::<Vec<_>>().join("\n")
-        };
 
         // Where the daemon has no control groups, it can tell nobody about CPU times.
         for (error, call) in [
@@ -81,14 +84,14 @@ fn a_running_machine_tells_its_statistics_and_takes_settings() {
         let stats =
             connection.domain_stats(std::slice::from_ref(&domain), DomainStatsTypes::empty()).await.unwrap();
         let theirs = python("print(*sorted(connection.domainListGetStats([domain])[0][1]), sep='\\n')");
-        assert_eq!(names(&stats[0].params), theirs);
-        assert_eq!(stats[0].params.u64("balloon.current"), Some(65536));
+        assert_eq!(names(stats[0].stats.clone()), theirs);
+        assert_eq!(stats[0].stats.balloon.current_kib, Some(65536));
 
         let tags: BTreeSet<i32> =
             domain.memory_stats().await.unwrap().iter().map(|stat| stat.tag.0).collect();
         assert_eq!(tags.len().to_string(), python("print(len(domain.memoryStats()))"));
         let perf = domain.perf_events().await.unwrap();
-        assert_eq!(names(&perf), python("print(*sorted(domain.perfEvents()), sep='\\n')"));
+        assert_eq!(names(perf.clone()), python("print(*sorted(domain.perfEvents()), sep='\\n')"));
         assert_eq!(perf.bool("cmt"), Some(false));
         let vcpus = domain.vcpus().await.unwrap();
         assert_eq!((vcpus.len(), vcpus[0].number), (1, 0));

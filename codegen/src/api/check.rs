@@ -43,6 +43,9 @@ impl Api {
             if complete && matches!(entry.becomes, Becomes::Method { .. } | Becomes::Event(_)) {
                 self.check_fields(model, module, procedure, entry)?;
             }
+            if complete {
+                self.check_params(model, procedure, entry)?;
+            }
         }
         Ok(())
     }
@@ -193,6 +196,22 @@ impl Api {
         }
         Ok(())
     }
+
+    /// Where a struct is named for typed parameters, there are some, in a method that is generated.
+    fn check_params(&self, model: &Model, procedure: &Procedure, entry: &Entry) -> Result<(), Error> {
+        let Some(params) = &entry.params else { return Ok(()) };
+        let mut sides = [procedure.arguments, procedure.reply].into_iter().flatten();
+        let found = if !matches!(entry.becomes, Becomes::Method { .. }) {
+            "is no method"
+        } else if overrides::objects::is_by_hand(&procedure.wire) {
+            "has a method that is written by hand, where the struct is to be named"
+        } else if sides.any(|id| has_typed_params(model, id)) {
+            return Ok(());
+        } else {
+            "has no typed parameters among its arguments and results"
+        };
+        Err(self.error(&params.at, format!("{} {found}", procedure.wire)).into())
+    }
 }
 
 impl Entry {
@@ -239,6 +258,20 @@ fn collect_fields(model: &Model, id: ItemId, before: &[String], into: &mut BTree
         }
         into.extend(paths);
     }
+}
+
+/// Tells whether there are typed parameters in a struct.
+fn has_typed_params(model: &Model, id: ItemId) -> bool {
+    let item = model.item(id);
+    let ItemKind::Struct(members) = &item.kind else { return false };
+    overrides::objects::is_typed_param(&item.wire)
+        || members.iter().any(|member| {
+            let mut shape = &member.shape;
+            while let Shape::Array(inner, _) | Shape::Optional(inner) = shape {
+                shape = inner;
+            }
+            matches!(shape, Shape::Item(inner) if has_typed_params(model, *inner))
+        })
 }
 
 fn listed(names: &BTreeSet<String>) -> String {

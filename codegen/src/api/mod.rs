@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     pub(crate) names: BTreeMap<String, Text>,
     /// The code of the error that says that there is nothing to return, which is normal.
     pub(crate) none: Option<Text>,
+    /// The struct that its typed parameters are, by its path in the crate: `params::MemoryParameters`.
+    pub(crate) params: Option<Text>,
     /// Whether repeating it after a lost connection does no harm.
     pub(crate) repeat_is_safe: bool,
     /// Where the name stands.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a table may say.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "method",
     "event",
     "internal",
@@ -28,6 +28,7 @@ const KEYS: [&str; 13] = [
     "units",
     "names",
     "none",
+    "params",
     "repeat",
 ];
 
@@ -96,6 +97,7 @@ impl Table<'_> {
             units: self.texts("units")?,
             names: self.texts("names")?,
             none: self.text("none")?,
+            params: self.params()?,
             repeat_is_safe,
             at: self.at.clone(),
         })
@@ -157,6 +159,21 @@ impl Table<'_> {
             return Err(self.error(&at, "a summary begins with a verb in upper case, as in \"Returns\""));
         }
         Ok(text)
+    }
+
+    fn params(&self) -> Result<Option<Text>, Diagnostic> {
+        let Some(params) = self.text("params")? else { return Ok(None) };
+        let is_path = |(module, name): (&str, &str)| {
+            names::snake(module) == module
+                && names::camel(name) == name
+                && !module.is_empty()
+                && !name.is_empty()
+        };
+        if params.text.split_once("::").is_some_and(is_path) {
+            return Ok(Some(params));
+        }
+        let expected = "params is the path of a struct in the crate, as in \"params::MemoryParameters\"";
+        Err(self.error(&params.at, expected))
     }
 
     fn text(&self, key: &str) -> Result<Option<Text>, Diagnostic> {

@@ -180,6 +180,15 @@ impl<'a> Objects<'a> {
             lines.push(String::new());
             refused.push_str(" A path that is not UTF-8 is refused here.");
         }
+        let takes =
+            self.members(procedure.arguments).iter().any(|member| self.is_typed_params(&member.shape));
+        if let (true, Some(params)) = (takes, &entry.params) {
+            let params = &params.text;
+            lines.push(format!(
+                "Takes [`{params}`](crate::{params}), or other [`TypedParams`](crate::TypedParams)."
+            ));
+            lines.push(String::new());
+        }
         lines.push("# Errors".to_owned());
         lines.push(refused);
         let mut text: String = lines.iter().map(|line| format!("    ///{}{line}\n", space(line))).collect();

@@ -364,6 +364,10 @@ impl<'a> Results<'a> {
             let expression = format!("CpuMap::from(&*{place})");
             return Ok(Value { ty: "CpuMap".to_owned(), expression, copy: false, eq: true });
         }
+        if let (true, Some(ty)) = (self.objects.is_typed_params(&member.shape), words.params()) {
+            let expression = format!("TypedParams::from_wire({place}).into()");
+            return Ok(Value { ty: ty.to_owned(), expression, copy: false, eq: false });
+        }
         self.shaped(&member.shape, place, connection).ok_or_else(|| {
             let message = format!(
                 "result {} in {}.x is {}, which no method returns: write it by hand, and say so in \

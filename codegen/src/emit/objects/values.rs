@@ -28,6 +28,13 @@ pub(super) struct Words<'w, 'e> {
     pub(super) place: Place,
 }
 
+impl<'e> Words<'_, 'e> {
+    /// Returns the struct that typed parameters are.
+    pub(super) fn params(&self) -> Option<&'e str> {
+        self.entries.iter().find_map(|entry| entry.params.as_ref()).map(|params| params.text.as_str())
+    }
+}
+
 /// What a number is.
 pub(super) enum Meaning {
     /// A number.
