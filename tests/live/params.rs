@@ -7,6 +7,7 @@ use libvirt_client::{
     enums::{
         ConnectGetAllDomainStatsFlags, DomainCreateFlags, DomainDirtyRateStatus, DomainGetJobStatsFlags,
         DomainJobOperation, DomainModificationImpact, DomainNumatuneMemMode, DomainState, DomainStatsTypes,
+        NetworkPortCreateFlags,
     },
     params::{
         Bandwidth, BlkioParameters, BlockCopyParameters, BlockIoTune, IothreadParameters, MemoryParameters,
@@ -279,5 +280,38 @@ fn a_machine_takes_settings_and_tells_of_its_jobs() {
         let idle = domain.job_stats().await.unwrap();
         assert_eq!((idle.kind.0, TypedParams::from(idle.stats).len()), (0, 0));
         wait_until(|| daemon.virsh(QEMU, &["domstate", "machine"]) == "running").await;
+    });
+}
+
+#[test]
+fn a_network_port_has_a_bandwidth() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(QEMU)).await.unwrap();
+        let network = "<network><name>bare</name><bridge name='virbr9'/></network>";
+        let network = connection.create_network(network).await.unwrap();
+        let uuid = "7ae53fa4-0d3e-4d5b-a4a4-0123456789ab";
+        let port = format!(
+            "<networkport><uuid>{uuid}</uuid><owner><name>web</name><uuid>12345678-1234-1234-1234-123456789012</uuid></owner>\
+             <mac address='52:54:00:00:00:08'/><bandwidth><inbound average='100' burst='30'/></bandwidth>\
+             <plug type='network' bridge='virbr9'/></networkport>"
+        );
+        let port = network.create_port_with(port, NetworkPortCreateFlags::RECLAIM).await.unwrap();
+        let theirs = || {
+            let port = format!("connection.networkLookupByName('bare').portLookupByUUIDString('{uuid}')");
+            sorted(daemon.python(QEMU, &format!("params = {port}.parameters()\n{PRINT}")).lines())
+        };
+        let bandwidth = port.parameters().await.unwrap();
+        assert_eq!((bandwidth.inbound_average_kib_per_s, bandwidth.inbound_burst_kib), (Some(100), Some(30)));
+        assert_eq!(as_python(bandwidth.clone()), theirs());
+        let faster = Bandwidth { inbound_average_kib_per_s: Some(200), ..bandwidth };
+        port.set_parameters(faster).await.unwrap();
+        let bandwidth = port.parameters().await.unwrap();
+        assert_eq!(
+            (bandwidth.inbound_average_kib_per_s, bandwidth.rest.len()),
+            (Some(200), 0),
+            "{bandwidth:?}"
+        );
+        assert_eq!(as_python(bandwidth), theirs());
     });
 }

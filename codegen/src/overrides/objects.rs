@@ -105,7 +105,7 @@ pub fn condition(flag: &str) -> Option<&'static str> {
 
 /// Getters that leave out parameters which are strings, unless a flag says that the client knows these. Others do
 /// not have the flag and always give strings.
-const ASK_FOR_STRINGS: [&str; 13] = [
+const ASK_FOR_STRINGS: [&str; 12] = [
     "REMOTE_PROC_DOMAIN_BLOCK_STATS_FLAGS",
     "REMOTE_PROC_DOMAIN_GET_BLKIO_PARAMETERS",
     "REMOTE_PROC_DOMAIN_GET_BLOCK_IO_TUNE",
@@ -116,7 +116,6 @@ const ASK_FOR_STRINGS: [&str; 13] = [
     "REMOTE_PROC_DOMAIN_GET_NUMA_PARAMETERS",
     "REMOTE_PROC_DOMAIN_GET_PERF_EVENTS",
     "REMOTE_PROC_DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS",
-    "REMOTE_PROC_NETWORK_PORT_GET_PARAMETERS",
     "REMOTE_PROC_NODE_GET_MEMORY_PARAMETERS",
     "REMOTE_PROC_NODE_GET_SEV_INFO",
 ];
