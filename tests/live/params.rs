@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use libvirt_client::{
-    Connection, Domain, TypedParams, TypedValue,
+    Connection, Domain, ErrorCode, TypedParams, TypedValue,
     enums::{
         ConnectGetAllDomainStatsFlags, DomainCreateFlags, DomainDirtyRateStatus, DomainGetJobStatsFlags,
         DomainJobOperation, DomainModificationImpact, DomainNumatuneMemMode, DomainState, DomainStatsTypes,
         NetworkPortCreateFlags,
     },
     params::{
-        Bandwidth, BlkioParameters, BlockCopyParameters, BlockIoTune, IothreadParameters, MemoryParameters,
-        NumaParameters, SaveParameters,
+        Bandwidth, BlkioParameters, BlockCopyParameters, BlockIoTune, Identity, IothreadParameters,
+        LaunchSecurityState, MemoryParameters, MigrationParameters, NodeMemoryParameters, NumaParameters,
+        SaveParameters,
     },
+    protocol::remote,
 };
 
 use crate::{
@@ -314,4 +316,114 @@ fn a_network_port_has_a_bandwidth() {
         );
         assert_eq!(as_python(bandwidth), theirs());
     });
+}
+
+/// A daemon takes each name in one type only, and says so where it is another.
+#[test]
+fn all_settings_are_sent_in_the_types_that_daemons_take() {
+    live(async {
+        let daemon = Daemon::builder().virtlogd().start();
+        let connection = Connection::open(daemon.uri(QEMU)).await.unwrap();
+        let domain = connection.define_domain(machine(&daemon)).await.unwrap();
+        let config = DomainModificationImpact::CONFIG;
+
+        // What was read can be set again.
+        let memory = domain.memory_parameters_with(config).await.unwrap();
+        domain.set_memory_parameters_with(memory, config).await.unwrap();
+        let blkio = domain.blkio_parameters_with(config).await.unwrap();
+        domain.set_blkio_parameters_with(blkio, config).await.unwrap();
+        let mut numa = domain.numa_parameters_with(config).await.unwrap();
+        numa.nodeset = Some("0".to_owned());
+        domain.set_numa_parameters_with(numa, config).await.unwrap();
+        let bandwidth = domain.interface_parameters_with("52:54:00:00:00:02", config).await.unwrap();
+        domain.set_interface_parameters_with("52:54:00:00:00:02", bandwidth, config).await.unwrap();
+        domain.start().await.unwrap();
+        let mut tune = domain.block_io_tune(Some("vda")).await.unwrap();
+        (tune.total_bytes_sec, tune.total_iops_sec) = (Some(1_000_000), Some(300));
+        domain.set_block_io_tune("vda", tune).await.unwrap();
+        let host = connection.node_memory_parameters().await.unwrap();
+        let settable = NodeMemoryParameters {
+            pages_to_scan: host.pages_to_scan,
+            sleep: host.sleep,
+            merge_across_nodes: host.merge_across_nodes,
+            ..Default::default()
+        };
+        connection.set_node_memory_parameters(settable).await.unwrap();
+
+        let threads = IothreadParameters {
+            poll_max: Some(Duration::from_micros(5)),
+            poll_grow: Some(1),
+            poll_shrink: Some(1),
+            thread_pool_min: Some(1),
+            thread_pool_max: Some(4),
+            ..Default::default()
+        };
+        domain.set_iothread_parameters(1, threads).await.unwrap();
+
+        let text = || Some("text".to_owned());
+        let identity = Identity {
+            user_name: text(),
+            unix_user_id: Some(0),
+            group_name: text(),
+            unix_group_id: Some(0),
+            process_id: Some(1),
+            process_time: Some(1),
+            sasl_user_name: text(),
+            x509_distinguished_name: text(),
+            selinux_context: text(),
+            ..Default::default()
+        };
+        connection.set_identity(identity).await.unwrap();
+
+        let secret = LaunchSecurityState {
+            sev_secret_header: text(),
+            sev_secret: text(),
+            sev_secret_set_address: Some(1),
+            ..Default::default()
+        };
+        let error = domain.set_launch_security_state(secret).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::OPERATION_UNSUPPORTED), "{error}");
+        let error = domain.set_launch_security_state([("sev-secret-set-address", 1)]).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::INVALID_ARG), "of another type: {error}");
+
+        let by_name = remote::DomainLookupByNameArgs { name: "machine".to_owned() };
+        let dom = connection.client().call(by_name).await.unwrap().dom;
+        let begin = async |params: TypedParams| {
+            let params = params.into_iter().map(Into::into).collect();
+            let arguments = remote::DomainMigrateBegin3ParamsArgs { dom: dom.clone(), params, flags: 0 };
+            connection.client().call(arguments).await.unwrap_err()
+        };
+        let error = begin(migration().into()).await;
+        assert_eq!(error.code(), Some(ErrorCode::MIGRATE_UNSAFE), "{error}");
+        let error = begin(TypedParams::from(MigrationParameters::default()).with("disks_port", 1_u32)).await;
+        assert_eq!(error.code(), Some(ErrorCode::INVALID_ARG), "of another type: {error}");
+    });
+}
+
+/// All that libvirt 9.0 knows.
+fn migration() -> MigrationParameters {
+    let text = || Some("text".to_owned());
+    MigrationParameters {
+        migrate_uri: text(),
+        destination_name: text(),
+        destination_xml: text(),
+        persistent_xml: text(),
+        bandwidth_mib_per_s: Some(1),
+        postcopy_bandwidth_mib_per_s: Some(1),
+        graphics_uri: text(),
+        listen_address: text(),
+        disks_port: Some(1),
+        disks_uri: text(),
+        compression_mt_level: Some(1),
+        compression_mt_threads: Some(1),
+        compression_mt_dthreads: Some(1),
+        compression_xbzrle_cache: Some(1),
+        auto_converge_initial: Some(1),
+        auto_converge_increment: Some(1),
+        parallel_connections: Some(1),
+        tls_destination: text(),
+        migrate_disks: vec!["vda".to_owned(), "vdb".to_owned()],
+        compression: vec!["mt".to_owned(), "xbzrle".to_owned()],
+        ..Default::default()
+    }
 }
