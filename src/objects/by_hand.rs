@@ -197,7 +197,7 @@ impl Domain {
         Ok(CpuMap::new(&self.connection.client().call(arguments).await?.cpumaps))
     }
 
-    /// Returns the CPU time in ns that the domain has used in all, and how it is made up.
+    /// Returns the CPU time that the domain has used in all, and how it is made up.
     ///
     /// Calls `REMOTE_PROC_DOMAIN_GET_CPU_STATS` (262), C: `virDomainGetCPUStats`, since libvirt 0.9.10. Needs
     /// `domain:read`.
@@ -211,7 +211,7 @@ impl Domain {
         Ok(TypedParams::from_wire(reply.params).into())
     }
 
-    /// Returns the CPU time in ns that the domain has used on each CPU of the host, in the order of their numbers.
+    /// Returns the CPU time that the domain has used on each CPU of the host, in the order of their numbers.
     ///
     /// Calls `REMOTE_PROC_DOMAIN_GET_CPU_STATS` (262), C: `virDomainGetCPUStats`, since libvirt 0.9.10. Needs
     /// `domain:read`.
