@@ -3,6 +3,9 @@
 use std::{fmt, str::FromStr};
 
 /// A universally unique identifier (RFC 9562), as libvirt gives one to domains and most other objects.
+///
+/// With the feature `uuid` it is made of the `Uuid` of the crate uuid and becomes one; methods that look something up take
+/// either.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Uuid([u8; 16]);
 
@@ -15,6 +18,20 @@ impl From<[u8; 16]> for Uuid {
 impl From<Uuid> for [u8; 16] {
     fn from(uuid: Uuid) -> Self {
         uuid.0
+    }
+}
+
+#[cfg(feature = "uuid")]
+impl From<uuid::Uuid> for Uuid {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.into_bytes())
+    }
+}
+
+#[cfg(feature = "uuid")]
+impl From<Uuid> for uuid::Uuid {
+    fn from(uuid: Uuid) -> Self {
+        Self::from_bytes(uuid.0)
     }
 }
 
@@ -59,6 +76,18 @@ impl FromStr for Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "uuid")]
+    #[test]
+    fn the_other_uuid_is_the_same() {
+        let text = "4dea22b3-1d52-d8f3-2516-782e98ab3fa0";
+        let theirs: uuid::Uuid = text.parse().unwrap();
+        let ours = Uuid::from(theirs);
+        assert_eq!(ours.to_string(), text);
+        assert_eq!(uuid::Uuid::from(ours), theirs);
+        // Lookups take it as it is.
+        let _ = |connection: crate::Connection| async move { connection.domain_by_uuid(theirs).await };
+    }
 
     #[test]
     fn uuids_are_read_and_written() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use libvirt_client::{Connection, ErrorCode};
+use libvirt_client::{Connection, ErrorCode, Uuid};
 
 use crate::{
     TEST,
@@ -127,7 +127,7 @@ fn what_is_missing_is_not_found() {
             ["lookupByName('nobody')", &format!("lookupByUUIDString('{uuid}')"), "lookupByID(4711)"];
         let errors = [
             connection.domain_by_name("nobody").await.unwrap_err(),
-            connection.domain_by_uuid(uuid.parse().unwrap()).await.unwrap_err(),
+            connection.domain_by_uuid(uuid.parse::<Uuid>().unwrap()).await.unwrap_err(),
             connection.domain_by_id(4711).await.unwrap_err(),
         ];
         for (lookup, error) in lookups.into_iter().zip(errors) {

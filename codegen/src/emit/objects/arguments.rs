@@ -201,7 +201,7 @@ impl Builder<'_, '_> {
             Shape::Optional(inner) if matches!(**inner, Shape::String(_)) => {
                 own("Option<&str>", format!("{name}.map(str::to_owned)"))
             }
-            Shape::OpaqueFixed(16) => own("Uuid", format!("{name}.into()")),
+            Shape::OpaqueFixed(16) => own("impl Into<Uuid>", format!("{name}.into().into()")),
             Shape::Opaque(_) => own("impl Into<Bytes>", format!("{name}.into()")),
             Shape::Array(element, _) => match (&**element, self.objects.handle(element)) {
                 (_, Some(object)) => {
