@@ -24,9 +24,9 @@ pub mod xdr;
 
 pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteError, Result, Waiting};
 pub use objects::{
-    Builder, Connection, CpuMap, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot, DomainStateReason,
-    Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort, NodeDevice, Secret,
-    StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, Version, VersionError, admin,
-    collections, enums, events, fields, guide, ledger, params, results, stats,
+    Builder, Connection, CpuMap, CpuMapError, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot,
+    DomainStateReason, Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort,
+    NodeDevice, Secret, StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, Version,
+    VersionError, admin, collections, enums, events, fields, guide, ledger, params, results, stats,
 };
 pub use rpc::KeepaliveConfig;

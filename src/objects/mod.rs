@@ -4,6 +4,7 @@ pub mod admin;
 mod by_hand;
 pub mod collections;
 mod connection;
+mod cpu_map;
 pub mod enums;
 pub mod events;
 pub mod fields;
@@ -20,8 +21,8 @@ pub mod stats;
 mod uuid;
 mod version;
 
-pub use by_hand::CpuMap;
 pub use connection::{Builder, Connection};
+pub use cpu_map::{CpuMap, CpuMapError};
 pub use events::{DomainEvent, Event, Events};
 pub use handles::{
     Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter, NetworkFilterBinding,
