@@ -103,6 +103,8 @@ pub enum Error {
 
 /// What was being waited for when a deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Waiting {
     /// The call's turn: the daemon has never seen it.
@@ -318,6 +320,7 @@ const UNREACHED: [io::ErrorKind; 9] = [
 
 /// All that the daemon says about an error (`virNetMessageError`; C: `virError`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RemoteError {
     /// The procedure that was called, as in `REMOTE_PROC_DOMAIN_GET_INFO`.
@@ -345,6 +348,7 @@ pub struct RemoteError {
 
 /// The object that an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ErrorObject {
     /// Its name.

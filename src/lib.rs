@@ -6,10 +6,27 @@
 //! objects ──> rpc ──> protocol ──> xdr          error: used by all, uses none
 //!    └──> uri, auth, transport (only where a connection is opened)
 //! testing ──> rpc, protocol, transport          (feature `testing`)
+//! serde_impl: used by all data, uses none       (feature `serde`)
 //! ```
 //!
 //! Left uses right, nothing else. [`rpc`] and [`transport`] do not know each other: `rpc` takes any byte stream.
+//!
+//! # Features
+//!
+//! None is on by default, and none changes what is there without it.
+//!
+//! - `serde`: `Serialize` and `Deserialize` on all public data, for JSON and configuration. Enums are names (`"RUNNING"`, or
+//!   the number where it has none), flags are `"PAUSED | 0x40"`, UUIDs and sets of CPUs are text, a [`Duration`](std::time::Duration)
+//!   is what serde makes of it. Handles such as [`Domain`] are written as what they are known by, and not read: they need a
+//!   connection.
+//! - `uuid`: conversions between [`Uuid`] and the type of the crate uuid.
+//! - `testing`: recordings of daemons, and what replays them, for tests.
 #![warn(missing_docs)]
+
+// First, since it defines macros.
+#[cfg(feature = "serde")]
+#[macro_use]
+mod serde_impl;
 
 pub mod auth;
 pub mod error;

@@ -13,7 +13,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// Which rooms each room uses: `objects → rpc → protocol → xdr`, and so on along the arrows. `error` is used by
 /// all but `xdr`, which has errors of its own and knows nothing of libvirt.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("objects", &["rpc", "protocol", "xdr", "uri", "auth", "transport", "error"]),
+    ("objects", &["rpc", "protocol", "xdr", "uri", "auth", "transport", "error", "serde_impl"]),
     ("testing", &["rpc", "protocol", "xdr", "transport", "error"]),
     ("rpc", &["protocol", "xdr", "error"]),
     ("protocol", &["xdr", "error"]),
@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("auth", &["error"]),
     ("xdr", &[]),
     ("error", &[]),
+    ("serde_impl", &[]),
 ];
 
 /// Of `objects`, only the module that opens connections uses these rooms.
@@ -75,6 +76,80 @@ fn nothing_panics_on_what_it_was_given() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// Rooms without data: the codec, sockets, and recordings, which have a text form of their own.
+const ROOMS_WITHOUT_DATA: [&str; 3] = ["xdr", "transport", "testing"];
+
+/// Public types that are no data, and why.
+const NO_DATA: &[(&str, &[&str])] = &[
+    (
+        "hold a connection",
+        &[
+            "AdminBuilder",
+            "AdminConnection",
+            "Builder",
+            "Client",
+            "Connection",
+            "Events",
+            "EventsBuilder",
+            "Subscription",
+        ],
+    ),
+    ("hold a reply's descriptors", &["Answer", "Descriptor", "Frame", "Reply"]),
+    ("hold other errors", &["CloseReason", "Error", "FrameError", "Refusal", "Violation"]),
+    ("are said in words", &["CpuMapError", "UuidError", "VersionError"]),
+    (
+        "do the work",
+        &[
+            "ByteStream",
+            "Delivery",
+            "Environment",
+            "ErrorHook",
+            "EventSource",
+            "FrameDecoder",
+            "Ignored",
+            "Session",
+            "Tick",
+        ],
+    ),
+];
+
+#[test]
+fn public_data_has_the_traits_of_serde() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let generated = Path::new(env!("OUT_DIR"));
+    let written = sources(&root).into_iter().filter(|file| {
+        let modules = module_path(file.strip_prefix(&root).unwrap());
+        !modules.first().is_some_and(|room| ROOMS_WITHOUT_DATA.contains(&room.as_str()))
+    });
+    let files: Vec<PathBuf> = written.chain(sources(generated)).collect();
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let by_hand = |name: &str| {
+        text.contains(&format!("Serialize for {name} {{"))
+            || text.contains(&format!("open_enum! {{\n    {name}:"))
+    };
+    let exceptions: Vec<&str> = NO_DATA.iter().flat_map(|(_, names)| *names).copied().collect();
+
+    let (mut seen, mut used, mut wrong) = (0, Vec::new(), Vec::new());
+    for file in &files {
+        for Type { name, line, derives_serde } in public_types(parse(file)) {
+            seen += 1;
+            let has_traits = derives_serde || by_hand(&name);
+            match exceptions.iter().find(|exception| **exception == name) {
+                Some(exception) if !has_traits => used.push(*exception),
+                _ if has_traits => {}
+                _ => wrong.push(format!(
+                    "{}:{line}: {name} has no Serialize: see \"Features\" in CONTRIBUTING.md, or add it to NO_DATA",
+                    file.display()
+                )),
+            }
+        }
+    }
+    assert!(seen > 800, "only {seen} types found");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let unused: Vec<&&str> = exceptions.iter().filter(|exception| !used.contains(*exception)).collect();
+    assert!(unused.is_empty(), "NO_DATA has exceptions that are none: {unused:?}");
+}
+
 #[test]
 fn each_directory_says_what_it_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -91,6 +166,43 @@ fn each_directory_says_what_it_is() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A public struct or enum.
+struct Type {
+    name: String,
+    line: usize,
+    derives_serde: bool,
+}
+
+/// Finds the public types of a file, but for those that macros make.
+fn public_types(tokens: TokenStream) -> Vec<Type> {
+    let tokens = without_tests(tokens);
+    let (mut types, mut attributes) = (Vec::new(), String::new());
+    for index in 0..tokens.len() {
+        let ahead = |by: usize| tokens.get(index + by);
+        match (&tokens[index], ahead(1), ahead(2)) {
+            (TokenTree::Punct(hash), Some(TokenTree::Group(attribute)), _) if hash.as_char() == '#' => {
+                attributes.push_str(&attribute.stream().to_string().replace(char::is_whitespace, ""));
+            }
+            (TokenTree::Ident(public), Some(TokenTree::Ident(kind)), Some(TokenTree::Ident(name)))
+                if public == "pub" && (kind == "struct" || kind == "enum") =>
+            {
+                let derives_serde = attributes.contains("feature=\"serde\",derive(serde::Serialize");
+                let line = name.span().start().line;
+                types.push(Type { name: name.to_string(), line, derives_serde });
+            }
+            (TokenTree::Ident(module), Some(TokenTree::Ident(_)), Some(TokenTree::Group(body)))
+                if module == "mod" =>
+            {
+                types.extend(public_types(body.stream()));
+            }
+            (TokenTree::Punct(end), ..) if end.as_char() == ';' => attributes.clear(),
+            (TokenTree::Group(body), ..) if body.delimiter() == Delimiter::Brace => attributes.clear(),
+            _ => {}
+        }
+    }
+    types
 }
 
 /// A name taken from the crate's root.
@@ -339,6 +451,15 @@ mod the_reader_of_sources {
                     #[cfg(feature = \"testing\")]\nuse crate::testing;\n";
         assert_eq!(uses(text, &["transport"]), ["testing:6"]);
         assert_eq!(panicking_calls(text.parse().unwrap()), []);
+    }
+
+    #[test]
+    fn finds_public_types_and_their_derives() {
+        let text = "#[derive(Clone)] #[cfg_attr(feature = \"serde\", derive(serde::Serialize))] pub struct A { x: u8 }\n\
+                    pub(crate) struct Own;\npub enum B { C }\nmod inner { pub struct D; }";
+        let types = public_types(text.parse().unwrap());
+        let found: Vec<_> = types.iter().map(|found| (found.name.as_str(), found.derives_serde)).collect();
+        assert_eq!(found, [("A", true), ("B", false), ("D", false)]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 #![allow(
     unreachable_pub,
     dead_code,
+    unused_macros,
     reason = "the text is that of a library, and not all of it is used here"
 )]
 
@@ -23,6 +24,11 @@ use self::{
     },
     xdr::{DecodeErrorKind, from_bytes, to_vec},
 };
+
+#[cfg(feature = "serde")]
+#[macro_use]
+#[path = "../src/serde_impl.rs"]
+mod serde_impl;
 
 /// The emitted text refers to the crate it is part of.
 mod xdr {
@@ -50,13 +56,28 @@ fn read<T: WireType>(bytes: &[u8]) -> Result<T, xdr::DecodeError> {
     from_bytes(&Bytes::copy_from_slice(bytes))
 }
 
+/// What serde asks for, where the feature `serde` is on.
+#[cfg(feature = "serde")]
+trait Data: serde::Serialize + serde::de::DeserializeOwned {}
+#[cfg(feature = "serde")]
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Data for T {}
+#[cfg(not(feature = "serde"))]
+trait Data {}
+#[cfg(not(feature = "serde"))]
+impl<T> Data for T {}
+
 /// Writes a value, reads it back, and sees that nothing shorter or longer is taken for it.
 #[track_caller]
-fn round_trip<T: WireType>(value: &T) -> Vec<u8> {
+fn round_trip<T: WireType + Data>(value: &T) -> Vec<u8> {
     let bytes = to_vec(value).unwrap();
     assert_eq!(read::<T>(&bytes).as_ref(), Ok(value));
     for end in 0..bytes.len() {
         assert!(read::<T>(&bytes[..end]).is_err(), "the first {end} bytes");
+    }
+    #[cfg(feature = "serde")]
+    {
+        let json = serde_json::to_string(value).unwrap();
+        assert_eq!(serde_json::from_str::<T>(&json).as_ref().unwrap(), value, "{json}");
     }
     let longer = [bytes.as_slice(), &[0; 4]].concat();
     assert_eq!(read::<T>(&longer).unwrap_err().kind(), DecodeErrorKind::Leftover { bytes: 4 });
@@ -107,7 +128,7 @@ fn defaults_round_trip() {
     round_trip(&Paint::default());
     round_trip(&Outer::default());
     round_trip(&Boxed::default());
-    assert_eq!(to_vec(&Empty).unwrap(), []);
+    assert_eq!(to_vec(&Empty).unwrap(), [0; 0]);
     assert_eq!(read::<Empty>(&[]), Ok(Empty));
 }
 

@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 
 /// A way to authenticate, by the daemon's numbers (`remote_auth_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Method {
     /// Nothing is asked.

@@ -22,6 +22,7 @@ use crate::{
 
 /// The CPUs of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct NodeCpuMap {
     /// How many there are, online or not.
@@ -32,6 +33,7 @@ pub struct NodeCpuMap {
 
 /// A virtual CPU of a running domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Vcpu {
     /// Its number.
@@ -48,6 +50,7 @@ pub struct Vcpu {
 
 /// A job that copies, commits or fills a disk of a running domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DomainBlockJob {
     /// What it does.

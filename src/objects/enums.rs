@@ -4,6 +4,9 @@
 //!
 //! What is done with flags every day are methods of their types; the rest (iterating, parsing) is in the trait
 //! [`Flags`].
+//!
+//! With the feature `serde`, JSON and other formats that people read have names: `"RUNNING"`, or the number where it
+//! has none; `"PAUSED | AUTODESTROY | 0x40"` for flags. Both are read back, and so are plain numbers.
 
 use std::fmt;
 
@@ -123,6 +126,9 @@ macro_rules! flags {
                 debug(stringify!($name), self, f)
             }
         }
+
+        #[cfg(feature = "serde")]
+        flags_with_serde!($name);
     };
 }
 

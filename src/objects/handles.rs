@@ -1,4 +1,7 @@
 //! The objects of a daemon, as handles: what names one of them, and the connection that it was found on.
+//!
+//! With the feature `serde` they are written as what they are known by, such as name and UUID. They are not read back:
+//! a handle needs a connection, so look the object up.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +9,7 @@ use super::{Connection, Uuid, enums::SecretUsageType};
 use crate::protocol::remote;
 
 /// Defines a handle: the struct that goes over the wire, the fields that make two of them the same, and those that are
-/// shown; perhaps a field that calls change, for all clones of the handle.
+/// shown, and written by serde; perhaps a field that calls change, for all clones of the handle.
 macro_rules! handle {
     (
         $(#[$attribute:meta])*
@@ -77,6 +80,18 @@ macro_rules! handle {
                     $(.field(stringify!($shown), &self.$shown()))*
                     .field("connection", &self.connection.uri())
                     .finish()
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                use serde::ser::SerializeStruct;
+
+                let shown = [$(stringify!($shown)),*].len();
+                let mut fields = serializer.serialize_struct(stringify!($name), shown)?;
+                $(fields.serialize_field(stringify!($shown), &self.$shown())?;)*
+                fields.end()
             }
         }
     };

@@ -7,6 +7,7 @@ use crate::protocol::{Program, admin, lxc, qemu, remote};
 
 /// What has become of one procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Entry {
     /// The program that it belongs to.
@@ -23,6 +24,8 @@ pub struct Entry {
 
 /// What can become of a procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Becomes {
     /// A method: `Domain::info`.

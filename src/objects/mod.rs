@@ -17,6 +17,8 @@ pub mod params;
 mod paths;
 mod reasons;
 pub mod results;
+#[cfg(feature = "serde")]
+mod serde_impl;
 pub mod stats;
 mod uuid;
 mod version;

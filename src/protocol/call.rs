@@ -20,6 +20,7 @@ pub trait EventMessage: Decode + Encode + Send {
 
 /// One of the programs that a daemon serves over a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Program {
     /// The number in the header of each frame.
     pub number: u32,
@@ -31,6 +32,7 @@ pub struct Program {
 
 /// What the protocol definition says about a procedure.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProcedureInfo {
     /// The name in the definition, as in `REMOTE_PROC_DOMAIN_GET_INFO`.
     pub name: &'static str,
@@ -58,6 +60,8 @@ pub struct ProcedureInfo {
 
 /// Who starts a procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ProcedureKind {
     /// The client calls it and the daemon replies.
     Call,
@@ -67,6 +71,8 @@ pub enum ProcedureKind {
 
 /// How the daemon queues a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Priority {
     /// It waits for an ordinary worker.
     Low,
@@ -77,6 +83,8 @@ pub enum Priority {
 /// Which way the data of a stream flows, as the definition says. `READ` streams of consoles and channels carry
 /// data both ways all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum StreamDirection {
     /// To the client (`@readstream`).
     Read,
@@ -86,6 +94,7 @@ pub enum StreamDirection {
 
 /// The flag of a call that makes its stream carry holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct SparseFlag {
     /// Its name in the public API.
     pub name: &'static str,

@@ -38,6 +38,8 @@ use crate::{
 
 /// How a connection behaves.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct Config {
     /// How many calls may be without a reply at once; more wait their turn. The default of 4 is one less than
@@ -51,6 +53,7 @@ pub struct Config {
     /// default.
     pub event_queue: usize,
     /// Who is told of every error that calls and subscriptions give; nobody by default.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub on_error: Option<ErrorHook>,
 }
 
@@ -62,6 +65,7 @@ impl Default for Config {
 
 /// When a silent daemon is given up: after `interval` × (`count` + 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KeepaliveConfig {
     /// How long the daemon may be silent before it is asked for a sign of life.
     pub interval: Duration,

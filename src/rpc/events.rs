@@ -24,6 +24,8 @@ use crate::{
 
 /// The events of one driver of the daemon, which share a series of callback ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Family {
     /// Domains, by `CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY`.
@@ -66,6 +68,7 @@ impl Family {
 
 /// An event as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RawEvent {
     /// Number of the program that reports.
     pub program: u32,
@@ -77,6 +80,8 @@ pub struct RawEvent {
 
 /// What a [`Subscription`] yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Notice {
     /// An event.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 
 /// A connection URI in its parts, escapes resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Uri {
     /// As it was given.
     pub text: String,
@@ -29,6 +30,8 @@ pub struct Uri {
 
 /// How to reach a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Transport {
     /// A Unix socket of this machine.

@@ -35,6 +35,7 @@ impl fmt::Debug for Environment<'_> {
 
 /// How a connection will be made, and why so. Its `Display` is a line of explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Plan {
     /// The socket to connect to.
@@ -47,6 +48,7 @@ pub struct Plan {
 
 /// A Unix socket, and why it is this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Socket {
     /// Its path; `@` at the start names an abstract socket of Linux.

@@ -8,6 +8,8 @@ mod bounds;
 mod damage;
 mod dispatch;
 mod encoding;
+#[cfg(feature = "serde")]
+mod formats;
 mod oracle;
 mod round_trip;
 mod value;

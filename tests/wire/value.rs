@@ -349,14 +349,19 @@ impl Value {
 
     /// Tells whether a float in it is not a number, and so not equal to itself in Rust.
     pub(crate) fn has_not_a_number(&self) -> bool {
+        self.has_float(f64::is_nan)
+    }
+
+    /// Tells whether there is a floating-point number that `is` what is looked for.
+    pub(crate) fn has_float(&self, is: fn(f64) -> bool) -> bool {
         match self {
-            Self::Float(bits) => f32::from_bits(*bits).is_nan(),
-            Self::Double(bits) => f64::from_bits(*bits).is_nan(),
+            Self::Float(bits) => is(f32::from_bits(*bits).into()),
+            Self::Double(bits) => is(f64::from_bits(*bits)),
             Self::Array(values) | Self::FixedArray(values) | Self::Struct(values) => {
-                values.iter().any(Self::has_not_a_number)
+                values.iter().any(|value| value.has_float(is))
             }
             Self::Repeated(value, _) | Self::Optional(Some(value)) | Self::Union(_, Some(value)) => {
-                value.has_not_a_number()
+                value.has_float(is)
             }
             _ => false,
         }

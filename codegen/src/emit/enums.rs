@@ -106,6 +106,7 @@ fn values(definition: &ApiEnum, rust: &str, constants: &[Constant<'_>]) -> Resul
     text.push_str(&open::names(numbers(constants)));
     text.push_str("}\n\n");
     text.push_str(&open::debug(rust));
+    text.push_str(&open::serde(rust, constants.iter().map(|constant| constant.rust.as_str())));
     Ok(text)
 }
 

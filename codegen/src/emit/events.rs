@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{
     literal,
     model::{Model, Module, Procedure},
+    open,
     traits::Traits,
 };
 use crate::names;
@@ -26,9 +27,10 @@ pub(crate) fn events(model: &Model, module: &Module, traits: &Traits) -> Option<
     let equality = if events.iter().any(|&(.., float)| float) { "PartialEq" } else { "PartialEq, Eq" };
     let mut text = format!(
         "/// What the daemon sends by itself.\n\
-         #[derive(Clone, Debug, {equality})]\n\
+         #[derive(Clone, Debug, {equality})]\n{}\
          #[non_exhaustive]\n\
-         pub enum Event {{\n"
+         pub enum Event {{\n",
+        open::serde_derives(true)
     );
     for (procedure, variant, message, _) in &events {
         _ = writeln!(text, "    /// `{}` ({}).\n    {variant}({message}),", procedure.wire, procedure.number);

@@ -42,6 +42,29 @@ pub(crate) fn display_in_words<'a>(rust: &str, constants: impl Iterator<Item = (
     text
 }
 
+/// Writes the call of the macro, in `src/serde_impl.rs`, that implements serde's traits.
+pub(crate) fn serde<'a>(rust: &str, constants: impl Iterator<Item = &'a str>) -> String {
+    let mut text = format!("\n#[cfg(feature = \"serde\")]\nopen_enum! {{\n    {rust}:");
+    let mut length = rust.len();
+    for name in constants {
+        length += name.len() + 1;
+        let space = if length > 90 { "\n        " } else { " " };
+        length = if length > 90 { name.len() } else { length };
+        _ = write!(text, "{space}{name}");
+    }
+    text.push_str("\n}\n");
+    text
+}
+
+/// The derives of serde, for data that can be read back and for data that cannot.
+pub(crate) fn serde_derives(both: bool) -> &'static str {
+    if both {
+        "#[cfg_attr(feature = \"serde\", derive(serde::Serialize, serde::Deserialize))]\n"
+    } else {
+        "#[cfg_attr(feature = \"serde\", derive(serde::Serialize))]\n"
+    }
+}
+
 fn first_of_each<'a>(constants: impl Iterator<Item = (&'a str, i32)>) -> Vec<(&'a str, i32)> {
     let mut seen = std::collections::BTreeSet::new();
     constants.filter(|&(_, value)| seen.insert(value)).collect()

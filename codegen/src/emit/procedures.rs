@@ -79,6 +79,8 @@ impl std::fmt::Display for Procedure {
 ",
         );
         text.push_str(&coding_as_int("Procedure"));
+        let names = self.module.procedures.iter().map(|procedure| procedure.rust.as_str());
+        text.push_str(&super::open::serde("Procedure", names));
         text
     }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::spec::Primitive;
 
-/// Arrays up to this length have a `Default` of their own.
-const DEFAULT_MAX: u32 = 32;
+/// Arrays up to this length have a `Default` of their own, and are known to serde.
+const ARRAY_MAX: u32 = 32;
 
 /// Facts about items, by id.
 #[derive(Debug, Default)]
@@ -94,9 +94,7 @@ impl Traits {
             Shape::Boxed(_) => {
                 self.not_copy.insert(id);
             }
-            Shape::OpaqueFixed(length) | Shape::CharsFixed(length) | Shape::ArrayFixed(_, length)
-                if *length > DEFAULT_MAX =>
-            {
+            shape if is_long_array(shape) => {
                 self.own_default.insert(id);
             }
             _ => {}
@@ -111,5 +109,15 @@ impl Traits {
             Shape::Optional(inner) | Shape::Boxed(inner) | Shape::Nested(inner) => self.note(id, inner),
             _ => {}
         }
+    }
+}
+
+/// Tells whether a shape is an array that has no traits by itself.
+pub(crate) fn is_long_array(shape: &Shape) -> bool {
+    match shape {
+        Shape::OpaqueFixed(length) | Shape::CharsFixed(length) | Shape::ArrayFixed(_, length) => {
+            *length > ARRAY_MAX
+        }
+        _ => false,
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::{
     literal,
     model::{Constant, Item, ItemId, ItemKind, Limit, Member, Model, Role, Shape},
-    traits::Traits,
+    open,
+    traits::{Traits, is_long_array},
 };
 use crate::spec::{Number, Primitive};
 
@@ -41,8 +42,9 @@ impl Types<'_> {
     pub(crate) fn empty_arguments(name: &str, doc: &str) -> String {
         format!(
             "/// {doc}\n\
-             #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]\n\
+             #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]\n{}\
              pub struct {name};\n{}",
+            open::serde_derives(true),
             empty_coding(name)
         )
     }
@@ -57,6 +59,7 @@ impl Types<'_> {
         _ = writeln!(text, "pub struct {name} {{");
         for member in members {
             _ = writeln!(text, "    /// `{}`: `{}`.", member.wire, member.said);
+            text.push_str(serde_with(&member.shape));
             _ = writeln!(text, "    pub {}: {},", member.rust, self.rust_type(&member.shape));
         }
         text.push_str("}\n");
@@ -102,6 +105,7 @@ impl Types<'_> {
             _ = writeln!(text, "#[doc(alias = \"{}\")]", item.wire);
         }
         _ = writeln!(text, "#[derive({})]", self.traits.derives(id, &item.kind));
+        text.push_str(open::serde_derives(true));
         text
     }
 
@@ -256,6 +260,15 @@ impl Types<'_> {
     }
 }
 
+/// The line that tells serde how to write a field or variant, where it does not know by itself.
+pub(super) fn serde_with(shape: &Shape) -> &'static str {
+    if is_long_array(shape) {
+        "    #[cfg_attr(feature = \"serde\", serde(with = \"crate::serde_impl::long_array\"))]\n"
+    } else {
+        ""
+    }
+}
+
 /// A value by the two ways of naming it: as a reference, and before a method's dot.
 pub(super) struct Place {
     pub(super) reference: String,
@@ -303,18 +316,17 @@ fn open_enum(item: &Item, constants: &[Constant]) -> String {
             literal(constant.value.into())
         );
     }
-    text.push_str(&super::open::names(
-        constants.iter().map(|constant| (constant.rust.as_str(), constant.value)),
-    ));
+    text.push_str(&open::names(constants.iter().map(|constant| (constant.rust.as_str(), constant.value))));
     text.push_str("}\n\n");
-    text.push_str(&super::open::debug(rust));
+    text.push_str(&open::debug(rust));
     text.push('\n');
-    text.push_str(&super::open::display_in_words(
+    text.push_str(&open::display_in_words(
         rust,
         constants.iter().map(|constant| (constant.rust.as_str(), constant.value)),
     ));
     text.push('\n');
     text.push_str(&coding_as_int(rust));
+    text.push_str(&open::serde(rust, constants.iter().map(|constant| constant.rust.as_str())));
     text
 }
 

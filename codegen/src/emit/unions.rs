@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     literal,
     model::{Choice, Discriminant, Item, ItemId, ItemKind, Member, Variant},
-    types::{Place, Types, default_value},
+    types::{Place, Types, default_value, serde_with},
 };
 use crate::spec::Value;
 
@@ -26,7 +26,7 @@ impl Types<'_> {
                     let ty = self.rust_type(&content.shape);
                     let Member { wire, said, .. } = content;
                     _ = writeln!(text, "    /// `case {}`: `{wire}`, `{said}`.", variant.value);
-                    _ = writeln!(text, "    {}({ty}),", variant.rust);
+                    _ = writeln!(text, "{}    {}({ty}),", serde_with(&content.shape), variant.rust);
                 }
             }
         }

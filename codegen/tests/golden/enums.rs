@@ -44,6 +44,11 @@ impl std::fmt::Debug for SampleState {
     }
 }
 
+#[cfg(feature = "serde")]
+open_enum! {
+    SampleState: UNKNOWN NOSTATE RUNNING ACTIVE SHUT_OFF
+}
+
 impl std::fmt::Display for SampleState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self.0 {

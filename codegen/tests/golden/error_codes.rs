@@ -37,6 +37,11 @@ impl std::fmt::Debug for ErrorCode {
     }
 }
 
+#[cfg(feature = "serde")]
+open_enum! {
+    ErrorCode: OK NO_DOMAIN WAR_NO_DOMAIN
+}
+
 impl std::fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.name() {
@@ -77,6 +82,11 @@ impl std::fmt::Debug for ErrorDomain {
             None => write!(f, "ErrorDomain({})", self.0),
         }
     }
+}
+
+#[cfg(feature = "serde")]
+open_enum! {
+    ErrorDomain: NONE QEMU
 }
 
 impl std::fmt::Display for ErrorDomain {
@@ -120,6 +130,11 @@ impl std::fmt::Debug for ErrorLevel {
             None => write!(f, "ErrorLevel({})", self.0),
         }
     }
+}
+
+#[cfg(feature = "serde")]
+open_enum! {
+    ErrorLevel: NONE ERROR
 }
 
 impl std::fmt::Display for ErrorLevel {

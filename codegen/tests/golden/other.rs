@@ -14,6 +14,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// Arguments of `OTHER_PROC_THING_TAG` (1).
 #[doc(alias = "other_thing_tag_args")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingTagArgs {
     /// `uuid`: `sample_uuid`.
     pub uuid: [u8; 16],
@@ -103,6 +104,11 @@ impl Decode for Procedure {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         i32::decode(reader).map(Self)
     }
+}
+
+#[cfg(feature = "serde")]
+open_enum! {
+    Procedure: THING_TAG
 }
 
 /// All procedures of the program, in the order of their numbers.

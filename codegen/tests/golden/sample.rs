@@ -111,9 +111,15 @@ impl Decode for Color {
     }
 }
 
+#[cfg(feature = "serde")]
+open_enum! {
+    Color: RED GREEN DARK_GREEN
+}
+
 /// `sample_empty`.
 #[doc(alias = "sample_empty")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Empty;
 
 impl Encode for Empty {
@@ -131,6 +137,7 @@ impl Decode for Empty {
 /// `sample_numbers`.
 #[doc(alias = "sample_numbers")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Numbers {
     /// `c`: `char`.
     pub c: i8,
@@ -190,6 +197,7 @@ impl Decode for Numbers {
 /// `sample_fractions`.
 #[doc(alias = "sample_fractions")]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Fractions {
     /// `f`: `float`.
     pub f: f32,
@@ -221,6 +229,7 @@ impl Decode for Fractions {
 /// `sample_texts`.
 #[doc(alias = "sample_texts")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Texts {
     /// `name`: `sample_nonnull_string`.
     pub name: String,
@@ -245,6 +254,7 @@ pub struct Texts {
     /// `uuid`: `sample_uuid`.
     pub uuid: [u8; 16],
     /// `digest`: `opaque[48]`.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_impl::long_array"))]
     pub digest: [u8; 48],
 }
 
@@ -313,6 +323,7 @@ impl Decode for Texts {
 /// `sample_point`.
 #[doc(alias = "sample_point")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Point {
     /// `x`: `int`.
     pub x: i32,
@@ -342,6 +353,7 @@ impl Decode for Point {
 /// `sample_lists`.
 #[doc(alias = "sample_lists")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lists {
     /// `numbers`: `int<SAMPLE_LIST_MAX>`.
     pub numbers: Vec<i32>,
@@ -395,6 +407,7 @@ impl Decode for Lists {
 /// `sample_words`.
 #[doc(alias = "sample_words")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Words {
     /// `type`: `int`.
     pub type_: i32,
@@ -434,6 +447,7 @@ impl Decode for Words {
 /// `sample_entry`.
 #[doc(alias = "sample_entry")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Entry {
     /// `value`: `int`.
     pub value: i32,
@@ -461,6 +475,7 @@ impl Decode for Entry {
 /// `sample_tree`.
 #[doc(alias = "sample_tree")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tree {
     /// `label`: `sample_nonnull_string`.
     pub label: String,
@@ -490,6 +505,7 @@ impl Decode for Tree {
 /// `sample_link`.
 #[doc(alias = "sample_link")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Link {
     /// `value`: `int`.
     pub value: i32,
@@ -517,6 +533,7 @@ impl Decode for Link {
 /// `sample_chain`.
 #[doc(alias = "sample_chain")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Chain {
     /// `case TRUE`: `link`, `sample_link*`.
     True(Option<Box<Link>>),
@@ -568,6 +585,7 @@ pub type Entries = Option<Box<Entry>>;
 /// `sample_holder`.
 #[doc(alias = "sample_holder")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Holder {
     /// `first`: `sample_entries`.
     pub first: Option<Box<Entry>>,
@@ -591,6 +609,7 @@ impl Decode for Holder {
 /// `sample_value`.
 #[doc(alias = "sample_value")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Value {
     /// `case SAMPLE_BELOW_ZERO`: `below`, `int`.
     BelowZero(i32),
@@ -654,6 +673,7 @@ impl Decode for Value {
 /// `sample_rest`.
 #[doc(alias = "sample_rest")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Rest {
     /// `case 0: void`.
     #[default]
@@ -698,6 +718,7 @@ impl Decode for Rest {
 /// `sample_paint`.
 #[doc(alias = "sample_paint")]
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Paint {
     /// `case SAMPLE_COLOR_RED`: `brightness`, `unsigned int`.
     Red(u32),
@@ -750,6 +771,7 @@ impl Decode for Paint {
 /// `sample_outer`.
 #[doc(alias = "sample_outer")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Outer {
     /// `size`: `struct { width: int; unit: enum { SAMPLE_UNIT_METER = 0, SAMPLE_UNIT_FOOT = 1 }; }`.
     pub size: OuterSize,
@@ -777,6 +799,7 @@ impl Decode for Outer {
 /// `sample_boxed`.
 #[doc(alias = "sample_boxed")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Boxed {
     /// `value`: `int`.
     pub value: i32,
@@ -800,6 +823,7 @@ impl Decode for Boxed {
 /// Arguments of `SAMPLE_PROC_THING_LOOKUP` (2).
 #[doc(alias = "sample_thing_lookup_args")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingLookupArgs {
     /// `name`: `sample_nonnull_string`.
     pub name: String,
@@ -832,6 +856,7 @@ impl Call for ThingLookupArgs {
 /// Reply to `SAMPLE_PROC_THING_LOOKUP` (2).
 #[doc(alias = "sample_thing_lookup_ret")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingLookupRet {
     /// `thing`: `sample_outer`.
     pub thing: Outer,
@@ -859,6 +884,7 @@ impl Decode for ThingLookupRet {
 /// Reply to `SAMPLE_PROC_THING_COUNT` (3).
 #[doc(alias = "sample_thing_count_ret")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingCountRet {
     /// `count`: `int`.
     pub count: i32,
@@ -882,6 +908,7 @@ impl Decode for ThingCountRet {
 /// Arguments of `SAMPLE_PROC_THING_READ3` (5).
 #[doc(alias = "sample_thing_read3_args")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingRead3Args {
     /// `uuid`: `sample_uuid`.
     pub uuid: [u8; 16],
@@ -910,6 +937,7 @@ impl Call for ThingRead3Args {
 /// Arguments of `SAMPLE_PROC_THING_WRITE` (6).
 #[doc(alias = "sample_thing_write_args")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingWriteArgs {
     /// `uuid`: `sample_uuid`.
     pub uuid: [u8; 16],
@@ -938,6 +966,7 @@ impl Call for ThingWriteArgs {
 /// Message of `SAMPLE_PROC_THING_CHANGED` (7).
 #[doc(alias = "sample_thing_changed_msg")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingChangedMsg {
     /// `callbackID`: `int`.
     pub callback_id: i32,
@@ -969,6 +998,7 @@ impl EventMessage for ThingChangedMsg {
 /// Message of `SAMPLE_PROC_THING_MOVED` (8).
 #[doc(alias = "sample_thing_moved_msg")]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingMovedMsg {
     /// `by`: `sample_fractions`.
     pub by: Fractions,
@@ -1067,6 +1097,11 @@ impl Decode for Procedure {
     }
 }
 
+#[cfg(feature = "serde")]
+open_enum! {
+    Procedure: PING THING_LOOKUP THING_COUNT THING_READ3 THING_WRITE THING_CHANGED THING_MOVED
+}
+
 /// `unit of OuterSize`. Numbers without a name are kept.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OuterSizeUnit(pub i32);
@@ -1123,8 +1158,14 @@ impl Decode for OuterSizeUnit {
     }
 }
 
+#[cfg(feature = "serde")]
+open_enum! {
+    OuterSizeUnit: METER FOOT
+}
+
 /// `size of Outer`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OuterSize {
     /// `width`: `int`.
     pub width: i32,
@@ -1151,6 +1192,7 @@ impl Decode for OuterSize {
 
 /// `choice of Outer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum OuterChoice {
     /// `case 1`: `one`, `int`.
     One(i32),
@@ -1197,6 +1239,7 @@ impl Decode for OuterChoice {
 
 /// Arguments of `SAMPLE_PROC_PING` (1): none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PingArgs;
 
 impl Encode for PingArgs {
@@ -1218,6 +1261,7 @@ impl Call for PingArgs {
 
 /// Arguments of `SAMPLE_PROC_THING_COUNT` (3): none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ThingCountArgs;
 
 impl Encode for ThingCountArgs {
@@ -1336,6 +1380,7 @@ static TABLE: [ProcedureInfo; 7] = [
 
 /// What the daemon sends by itself.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Event {
     /// `SAMPLE_PROC_THING_CHANGED` (7).

@@ -33,6 +33,7 @@ macro_rules! params {
     ) => {
         $(#[$attribute])*
         #[derive(Clone, Default, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
         pub struct $name {
             $(
                 /// Its number, which is in the names of its values.

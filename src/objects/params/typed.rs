@@ -20,6 +20,9 @@ use crate::protocol::{admin, remote};
 ///
 /// A daemon takes each name in one type only. It is the one of the value: `2048_u64` is an unsigned long long to C.
 ///
+/// With the feature `serde`, JSON has a list that keeps order, repetition and types:
+/// `[{"name": "cpu_shares", "type": "u64", "value": 2048}]`.
+///
 /// C: `virTypedParameterPtr`.
 #[derive(Clone, Default, PartialEq)]
 #[doc(alias = "virTypedParameter")]

@@ -12,6 +12,7 @@ use crate::{
     emit::{
         enums, literal,
         model::{ItemId, Member, Module, Procedure, Shape},
+        open,
     },
     error::Error,
     names,
@@ -150,10 +151,14 @@ impl<'a> Objects<'a> {
         // All kinds of a family are about the same kind of object, if about any.
         let first = about.first().copied().flatten();
         let object = first.filter(|_| about.iter().all(|one| *one == first));
+        let holds_handle =
+            kinds.iter().filter_map(|event| event.body(self)).any(|body| results.holds_handle(body));
+        let derives = open::serde_derives(!holds_handle);
         let accessor = object.map_or_else(String::new, |object| accessor(object, kinds));
         Ok(format!(
             "\n/// {said}.\n\
-             #[derive(Clone, Debug, PartialEq)]\n\
+             #[derive(Clone, Debug, PartialEq)]\n{derives}\
+             #[cfg_attr(feature = \"serde\", serde(rename_all = \"snake_case\"))]\n\
              #[non_exhaustive]\n\
              pub enum {family} {{\n{variants}}}\n\n\
              impl {family} {{{accessor}{constructors}}}\n"

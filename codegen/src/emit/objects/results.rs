@@ -13,6 +13,7 @@ use crate::{
     emit::{
         Problem,
         model::{ItemId, Member, Module, Procedure, Role, Shape},
+        open,
     },
     error::Error,
     names::{self, Scope},
@@ -294,7 +295,7 @@ impl<'a> Results<'a> {
         Ok(format!(
             "\n/// {said}\n\
              #[doc(alias = \"{}\")]\n\
-             #[derive({})]\n\
+             #[derive({})]\n{}\
              #[non_exhaustive]\n\
              pub struct {name} {{\n{}}}\n\n\
              impl {name} {{\n    \
@@ -302,6 +303,8 @@ impl<'a> Results<'a> {
              Self {{\n{}        }}\n    }}\n}}\n",
             item.wire,
             derives.join(", "),
+            // What holds a handle cannot be read back: handles need a connection.
+            open::serde_derives(!self.holds_handle(id)),
             fields.declarations("    "),
             fields.values(),
         ))
@@ -346,6 +349,19 @@ impl<'a> Results<'a> {
             });
         }
         Ok(fields)
+    }
+
+    /// Tells whether a handle is in a struct, or in a struct that is in it.
+    pub(super) fn holds_handle(&self, id: ItemId) -> bool {
+        self.objects.members(Some(id)).iter().any(|member| self.is_or_holds_handle(&member.shape))
+    }
+
+    fn is_or_holds_handle(&self, shape: &Shape) -> bool {
+        match shape {
+            Shape::Item(id) => self.objects.handle(shape).is_some() || self.holds_handle(*id),
+            Shape::Array(inner, _) | Shape::Optional(inner) => self.is_or_holds_handle(inner),
+            _ => false,
+        }
     }
 
     /// Says what users get of a field.
