@@ -118,7 +118,7 @@ fn results_come_back() {
         "state": "RUNNING", "max_memory_kib": 2, "memory_kib": 1, "vcpus": 1, "cpu_time": second
     }));
     assert_eq!((info.state, info.cpu_time), (DomainState::RUNNING, Duration::from_millis(1500)));
-    comes_back::<DomainStateInfo>(json!({"state": "SHUTOFF", "reason": 1}));
+    comes_back::<DomainStateInfo>(json!({"state": "SHUTOFF", "reason": {"shutoff": "SHUTDOWN"}}));
     comes_back::<DomainControlInfo>(json!({"state": "OK", "details": "NONE", "state_time": second}));
     let stats = TypedParams::new().with("time_elapsed", 7_u64).with("operation", 6_i32);
     let job = comes_back::<DomainJobStats>(json!({"kind": "UNBOUNDED", "stats": JobStats::from(stats)}));
@@ -197,7 +197,7 @@ fn errors_and_the_ledger_are_written() {
         json!({
             "procedure": "REMOTE_PROC_DOMAIN_GET_INFO", "code": "NO_DOMAIN", "domain": "TEST", "level": "ERROR",
             "message": "no domain", "about_domain": null, "about_network": null,
-            "strings": [null, null, null], "numbers": [0, 0]
+            "strings": [null, null, null], "numbers": [0, 0], "since": null
         })
     );
     let entry = ledger::entries().find(|entry| entry.name == "REMOTE_PROC_DOMAIN_GET_INFO").unwrap();

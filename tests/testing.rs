@@ -55,6 +55,24 @@ async fn a_replay_opens_lists_and_sends_events() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn files_are_refused_where_only_bytes_pass() {
+    let replay = Replay::new(&recording("tour"));
+    let builder = Connection::builder("test:///default");
+    let connection = builder.open_over(replay.start(), "test:///default".to_owned()).await.unwrap();
+    let domain = connection.domains().await.unwrap().swap_remove(0);
+    let null = || std::fs::File::open("/dev/null").unwrap();
+    for error in [
+        domain.open_graphics_fd(0).await.unwrap_err(),
+        domain.open_graphics(0, null()).await.unwrap_err(),
+        domain.start_with_files([null()]).await.unwrap_err(),
+    ] {
+        assert!(error.is_unsupported() && error.to_string().contains("only a Unix socket"), "{error}");
+    }
+    assert_eq!(connection.hostname().await.unwrap(), "host.example", "the connection goes on");
+}
+
 #[tokio::test]
 async fn a_call_that_was_not_recorded_is_refused_by_name() {
     let client = start("virsh-test-list");

@@ -41,6 +41,8 @@ struct Inner {
 pub(super) struct Feature(pub(super) i32);
 
 impl Feature {
+    #[cfg(unix)]
+    pub(super) const FD_PASSING: Self = Self(8);
     pub(super) const TYPED_PARAM_STRING: Self = Self(9);
     pub(super) const PROGRAM_KEEPALIVE: Self = Self(10);
     pub(super) const REMOTE_EVENT_CALLBACK: Self = Self(14);

@@ -8,6 +8,8 @@ mod cpu_map;
 pub mod enums;
 pub mod events;
 pub mod fields;
+#[cfg(unix)]
+mod files;
 pub mod guide;
 mod handles;
 pub mod ledger;

@@ -94,6 +94,7 @@ struct Shared {
     closed: watch::Receiver<Option<CloseReason>>,
     event_queue: usize,
     on_error: Option<ErrorHook>,
+    passes_descriptors: bool,
     registrations: Registrations,
     /// Where the driver runs, and whatever else must live as long as the connection.
     runtime: Handle,
@@ -200,6 +201,7 @@ impl Client {
         let (commands, received) = mpsc::unbounded_channel();
         let (closing, closed) = watch::channel(None);
         let permits = Arc::new(Semaphore::new(config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+        let passes_descriptors = wire.passes_descriptors();
         tokio::spawn(Driver::new(wire, received, closing).run().instrument(Span::current()));
         Self {
             shared: Arc::new(Shared {
@@ -208,6 +210,7 @@ impl Client {
                 closed,
                 event_queue: config.event_queue,
                 on_error: config.on_error.clone(),
+                passes_descriptors,
                 registrations: Registrations::default(),
                 runtime: Handle::current(),
             }),
@@ -231,14 +234,33 @@ impl Client {
     /// Dropping the future is always safe for the connection. A call that has been handed over goes on at the
     /// daemon and its reply is discarded; one that still waits for its turn is not sent.
     pub async fn call<C: Call>(&self, arguments: C) -> Result<C::Reply> {
-        let frame = encode_call(C::PROCEDURE, &arguments, 0);
+        let (reply, _) = self.call_with_descriptors(arguments, Vec::new()).await?;
+        Ok(reply)
+    }
+
+    /// Does what [`call`](Self::call) does, and passes descriptors, in the call and in its reply. For those the connection
+    /// has to [pass descriptors](Self::passes_descriptors), and the daemon to have feature 8 of
+    /// `CONNECT_SUPPORTS_FEATURE`.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call). Descriptors that come too late are closed.
+    pub async fn call_with_descriptors<C: Call>(
+        &self,
+        arguments: C,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<(C::Reply, Vec<Descriptor>)> {
+        let frame = encode_call(C::PROCEDURE, &arguments, descriptors.len());
         drop(arguments);
         let reply = match frame {
-            Ok(frame) => self.exchange(Request::new(C::PROCEDURE, frame)).await,
+            Ok(frame) => self.exchange(Request { descriptors, ..Request::new(C::PROCEDURE, frame) }).await,
             Err(error) => Err(error),
         };
-        self.observed(reply.and_then(|reply| {
-            from_bytes(&reply.payload).map_err(|error| not_understood(C::PROCEDURE, error))
+        self.observed(reply.and_then(|Reply { payload, descriptors, .. }| {
+            let reply = from_bytes(&payload).map_err(|error| not_understood(C::PROCEDURE, error))?;
+            Ok((reply, descriptors))
         }))
     }
 
@@ -363,6 +385,12 @@ impl Client {
         if let Err(error) = self.exchange(Request::new(cancel, frame)).await {
             tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
         }
+    }
+
+    /// Tells whether open files can be passed: over Unix sockets they can.
+    #[must_use]
+    pub fn passes_descriptors(&self) -> bool {
+        self.shared.passes_descriptors
     }
 
     /// Watches from now on whether the daemon gives signs of life, and ends the connection if it does not. An interval of

@@ -19,6 +19,7 @@ mod ending;
 mod errors;
 mod event_families;
 mod events;
+mod files;
 mod harness;
 mod host;
 mod objects;

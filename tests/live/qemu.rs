@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(crate) const QEMU: &str = "qemu:///system";
-const BIOS_ONLY: &str = "\
+pub(crate) const BIOS_ONLY: &str = "\
 <domain type='qemu'><name>bios</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><serial type='pty'/>

@@ -42,25 +42,8 @@ pub const NAMED: (&str, &str) = ("NodeDevice", "name");
 /// What fields of bytes are called that have a bit for each CPU.
 pub const CPU_MAP: &str = "cpumap";
 
-/// Calls that take or give open files, without a data stream.
-const PASS_DESCRIPTORS: [&str; 7] = [
-    "REMOTE_PROC_DOMAIN_OPEN_GRAPHICS",
-    "REMOTE_PROC_DOMAIN_OPEN_GRAPHICS_FD",
-    "REMOTE_PROC_DOMAIN_CREATE_XML_WITH_FILES",
-    "REMOTE_PROC_DOMAIN_CREATE_WITH_FILES",
-    "REMOTE_PROC_DOMAIN_FD_ASSOCIATE",
-    "QEMU_PROC_DOMAIN_MONITOR_COMMAND_WITH_FILES",
-    "LXC_PROC_DOMAIN_OPEN_NAMESPACE",
-];
-
-/// Tells whether a call passes descriptors.
-#[must_use]
-pub fn passes_descriptors(procedure: &str) -> bool {
-    PASS_DESCRIPTORS.contains(&procedure)
-}
-
-/// Methods that are written by hand in `src/objects/by_hand.rs`, with what they do besides calling.
-const BY_HAND: [(&str, &str); 10] = [
+/// Methods that are written by hand in `src/objects`, with what they do besides calling.
+const BY_HAND: [(&str, &str); 17] = [
     ("REMOTE_PROC_DOMAIN_GET_VCPUS", "asks for the sizes of the maps, and takes the maps apart"),
     ("REMOTE_PROC_DOMAIN_GET_VCPU_PIN_INFO", "asks for the sizes of the maps, and takes the maps apart"),
     ("REMOTE_PROC_DOMAIN_GET_EMULATOR_PIN_INFO", "asks for the size of the map"),
@@ -70,6 +53,13 @@ const BY_HAND: [(&str, &str); 10] = [
     ("REMOTE_PROC_DOMAIN_SET_TIME", "is a time of Rust's, or another method"),
     ("REMOTE_PROC_DOMAIN_LOOKUP_BY_ID", "takes the number as `Domain::id` gives it"),
     ("REMOTE_PROC_NODE_GET_CPU_MAP", "cuts the map to the number of CPUs"),
+    ("REMOTE_PROC_DOMAIN_OPEN_GRAPHICS", "passes a socket"),
+    ("REMOTE_PROC_DOMAIN_OPEN_GRAPHICS_FD", "takes a socket"),
+    ("REMOTE_PROC_DOMAIN_CREATE_XML_WITH_FILES", "passes files"),
+    ("REMOTE_PROC_DOMAIN_CREATE_WITH_FILES", "passes files"),
+    ("REMOTE_PROC_DOMAIN_FD_ASSOCIATE", "passes files"),
+    ("QEMU_PROC_DOMAIN_MONITOR_COMMAND_WITH_FILES", "passes and takes files"),
+    ("LXC_PROC_DOMAIN_OPEN_NAMESPACE", "takes files"),
     ("REMOTE_PROC_NETWORK_UPDATE", "gives the arguments in the order that the daemon takes them in"),
 ];
 
@@ -252,11 +242,5 @@ pub fn all() -> Vec<&'static str> {
         .chain(&RESULT_NAMES)
         .chain(&NO_FILTERS)
         .map(first);
-    pairs
-        .chain(told_by)
-        .chain(numbering)
-        .chain(TYPED_PARAMS)
-        .chain(PASS_DESCRIPTORS)
-        .chain(ASK_FOR_STRINGS)
-        .collect()
+    pairs.chain(told_by).chain(numbering).chain(TYPED_PARAMS).chain(ASK_FOR_STRINGS).collect()
 }
