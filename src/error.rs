@@ -96,6 +96,18 @@ pub enum Error {
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
 
+    /// QEMU's monitor refused a command that `Domain::qmp` sent to it (feature `serde`).
+    #[error("QEMU refuses {command}: {description} ({class})")]
+    Qmp {
+        /// The command, as in `query-status`.
+        command: String,
+        /// What kind of error it is: `GenericError`, `CommandNotFound`, `DeviceNotFound`, `DeviceNotActive`,
+        /// `KVMMissingCap`.
+        class: String,
+        /// What QEMU says about it.
+        description: String,
+    },
+
     /// What was asked for is not possible here, or not with these arguments; nothing was sent.
     #[error("{0}")]
     Unsupported(String),

@@ -17,6 +17,8 @@ mod methods;
 mod open;
 pub mod params;
 mod paths;
+#[cfg(feature = "serde")]
+mod qmp;
 mod reasons;
 pub mod results;
 #[cfg(feature = "serde")]

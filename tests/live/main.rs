@@ -25,6 +25,7 @@ mod host;
 mod objects;
 mod params;
 mod qemu;
+mod qmp;
 mod refusals;
 
 /// The simulated hypervisor: one domain, called test, that is running.
