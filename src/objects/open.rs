@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{
     admin::AdminBuilder,
@@ -33,7 +33,8 @@ const READ_ONLY: u32 = 1;
 pub(super) async fn open(builder: &Builder) -> Result<Connection> {
     let opening = async {
         let plan = plan(builder)?;
-        let span = tracing::info_span!("connection", socket = %plan.socket.path.display());
+        let span =
+            tracing::info_span!("connection", uri = plan.name.as_deref(), socket = %plan.socket.path.display());
         within(builder.open_timeout, open_plan(builder, &plan).instrument(span)).await
     };
     observed(&builder.config, opening).await
@@ -77,9 +78,12 @@ pub(super) async fn open_over(
     wire: impl Wire,
     name: Option<String>,
 ) -> Result<Connection> {
-    let client = Client::start(wire, &builder.config);
-    let opening = within(builder.open_timeout, handshake(builder, client, name.clone(), name, None));
-    observed(&builder.config, opening).await
+    let span = tracing::info_span!("connection", uri = name.as_deref());
+    let opening = async {
+        let client = Client::start(wire, &builder.config);
+        handshake(builder, client, name.clone(), name.clone(), None).await
+    };
+    observed(&builder.config, within(builder.open_timeout, opening.instrument(span))).await
 }
 
 /// Opens something and tells the hook why it could not be opened: of its calls' errors, the last one in its final words.
@@ -188,7 +192,11 @@ async fn handshake(
     };
     let uri = match uri {
         Some(uri) => uri,
-        None => client.call(remote::ConnectGetUriArgs).await?.uri,
+        None => {
+            let uri = client.call(remote::ConnectGetUriArgs).await?.uri;
+            Span::current().record("uri", &uri);
+            uri
+        }
     };
     tracing::debug!(?features, "connection opened");
     Ok(Connection::new(user, uri, features))

@@ -230,6 +230,20 @@ impl<W: Wire> Driver<W> {
                     let known_by = reply.as_ref().ok().and_then(|reply| event_number(*number, reply).ok());
                     self.router.finish(known_by.map(|number| ((*family, number), queue.clone())));
                 }
+                match &reply {
+                    Ok(reply) => {
+                        tracing::trace!(
+                            procedure = procedure.name,
+                            serial,
+                            bytes = reply.payload.len(),
+                            "reply"
+                        );
+                    }
+                    Err(error) => {
+                        let code = error.code().map(|code| code.0);
+                        tracing::trace!(procedure = procedure.name, serial, code, %error, "refusal");
+                    }
+                }
                 if waiter.reply.send(reply).is_err() {
                     tracing::debug!(
                         serial,
