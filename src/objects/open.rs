@@ -33,8 +33,7 @@ const READ_ONLY: u32 = 1;
 pub(super) async fn open(builder: &Builder) -> Result<Connection> {
     let opening = async {
         let plan = plan(builder)?;
-        let span =
-            tracing::info_span!("connection", uri = plan.name.as_deref(), socket = %plan.socket.path.display());
+        let span = tracing::info_span!("connection", uri = plan.name.as_deref(), socket = %plan.socket.path.display());
         within(builder.open_timeout, open_plan(builder, &plan).instrument(span)).await
     };
     observed(&builder.config, opening).await

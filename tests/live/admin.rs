@@ -1,10 +1,12 @@
 //! The administration of a daemon, compared with virt-admin.
 
-use libvirt_client::{Connection, admin::AdminConnection, enums::ClientTransport, params::ClientLimits};
+use std::{fs, time::Duration};
+
+use libvirt_client::{Connection, Error, TypedParams, admin::AdminConnection, enums::ClientTransport};
 
 use crate::{
     TEST,
-    support::{Daemon, live},
+    support::{Daemon, live, python::dictionary, wait_until},
 };
 
 async fn administration(daemon: &Daemon) -> AdminConnection {
@@ -39,12 +41,12 @@ fn servers_and_clients_are_those_that_virt_admin_lists() {
         );
         assert_eq!(server.client_by_id(client.id()).await.unwrap(), *client);
         assert!(server.find_client_by_id(4711).await.unwrap().is_none());
-        let info = client.info().await.unwrap();
-        assert_eq!((info.unix_user_id, info.readonly), (Some(0), Some(false)));
-        assert!(info.rest.is_empty(), "{info:?}");
-        let listed = daemon.virt_admin(&["client-info", "libvirtd", &client.id().to_string()]);
-        let line = format!("unix_process_id: {}", info.unix_process_id.unwrap());
-        assert!(listed.lines().any(|said| said.replace(' ', "") == line.replace(' ', "")), "{listed}");
+        let info = dictionary(client.info().await.unwrap());
+        assert!(info.contains("unix_user_id=0") && info.contains("readonly=0"), "{info}");
+        let theirs = values(&daemon, &["client-info", "libvirtd", &client.id().to_string()]);
+        let of_handle = ["connection_time=", "id=", "transport="];
+        let theirs = theirs.lines().filter(|line| !of_handle.iter().any(|name| line.starts_with(name)));
+        assert_eq!(info, theirs.collect::<Vec<_>>().join("\n"));
 
         client.close().await.unwrap();
         user.closed().await;
@@ -53,8 +55,27 @@ fn servers_and_clients_are_those_that_virt_admin_lists() {
     });
 }
 
+/// What virt-admin lists as `name : value`, as dictionaries are written here.
+fn values(daemon: &Daemon, arguments: &[&str]) -> String {
+    let listed = daemon.virt_admin(arguments);
+    let mut lines: Vec<String> = listed
+        .lines()
+        .filter_map(|line| line.split_once(" : ").or_else(|| line.split_once(": ")))
+        .map(|(name, value)| {
+            let value = match value.trim() {
+                "yes" => "1",
+                "no" => "0",
+                value => value,
+            };
+            format!("{}={value}", name.trim())
+        })
+        .collect();
+    lines.sort();
+    lines.join("\n")
+}
+
 #[test]
-fn limits_and_log_are_set_and_read_back() {
+fn limits_are_set_and_read_back() {
     live(async {
         let daemon = Daemon::start();
         let connection = administration(&daemon).await;
@@ -63,31 +84,70 @@ fn limits_and_log_are_set_and_read_back() {
         let said = daemon.virt_admin(&["version"]);
         assert!(said.contains(&format!("Running against daemon: {version}")), "{said}");
 
-        let limits = ClientLimits { max_clients: Some(77), ..Default::default() };
+        let limits = TypedParams::new().with("nclients_max", 77_u32).with("nclients_unauth_max", 17_u32);
         server.set_client_limits(limits).await.unwrap();
-        assert_eq!(server.client_limits().await.unwrap().max_clients, Some(77));
-        let listed = daemon.virt_admin(&["srv-clients-info", "libvirtd"]);
-        assert!(
-            listed.lines().any(|line| line.starts_with("nclients_max") && line.ends_with(" 77")),
-            "{listed}"
-        );
+        let limits = dictionary(server.client_limits().await.unwrap());
+        assert!(limits.contains("nclients_max=77") && limits.contains("nclients_unauth_max=17"), "{limits}");
+        assert_eq!(limits, values(&daemon, &["server-clients-info", "libvirtd"]));
         server.set_thread_pool_parameters([("maxWorkers", 21_u32)]).await.unwrap();
-        let pool = server.thread_pool_parameters().await.unwrap();
-        assert_eq!(pool.max_workers, Some(21));
-        assert!(pool.rest.is_empty(), "{pool:?}");
-        let listed = daemon.virt_admin(&["srv-threadpool-info", "libvirtd"]);
-        assert!(
-            listed.lines().any(|line| line.starts_with("maxWorkers") && line.ends_with(" 21")),
-            "{listed}"
-        );
+        let pool = dictionary(server.thread_pool_parameters().await.unwrap());
+        assert!(pool.contains("maxWorkers=21"), "{pool}");
+        assert_eq!(pool, values(&daemon, &["server-threadpool-info", "libvirtd"]));
 
+        let refused = server.set_thread_pool_parameters([("minWorkers", 22_u32)]).await.unwrap_err();
+        let theirs = daemon.virt_admin_error(&["server-threadpool-set", "libvirtd", "--min-workers", "22"]);
+        assert_eq!(message(&refused), theirs);
+        let refused = server.update_tls_files().await.unwrap_err();
+        assert_eq!(message(&refused), daemon.virt_admin_error(&["server-update-tls", "libvirtd"]));
+        let refused = connection.server_by_name("nobody").await.unwrap_err();
+        assert_eq!(message(&refused), daemon.virt_admin_error(&["server-threadpool-info", "nobody"]));
+        let refused = server.client_by_id(4711).await.unwrap_err();
+        assert_eq!(message(&refused), daemon.virt_admin_error(&["client-info", "libvirtd", "4711"]));
+    });
+}
+
+fn message(error: &Error) -> String {
+    error.remote().unwrap().message.clone().unwrap()
+}
+
+#[test]
+fn the_log_is_turned_elsewhere() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = administration(&daemon).await;
+        let outputs = connection.logging_outputs().await.unwrap();
+        assert_eq!(daemon.virt_admin(&["daemon-log-outputs"]).trim_start(), outputs);
         connection.set_logging_filters(Some("3:util 4:rpc")).await.unwrap();
         let filters = connection.logging_filters().await.unwrap().unwrap();
         assert!(filters.contains("3:*util*") && filters.contains("4:*rpc*"), "{filters}");
-        assert!(daemon.virt_admin(&["daemon-log-filters"]).ends_with(filters.trim_end()), "{filters}");
-        let outputs = connection.logging_outputs().await.unwrap();
-        assert!(daemon.virt_admin(&["daemon-log-outputs"]).ends_with(outputs.trim_end()), "{outputs}");
-        assert!(server.update_tls_files().await.unwrap_err().remote().is_some(), "this server has no TLS");
+        assert_eq!(daemon.virt_admin(&["daemon-log-filters"]).trim_start(), filters.trim_end());
+        connection.set_logging_filters(None).await.unwrap();
+        assert_eq!(connection.logging_filters().await.unwrap(), None);
+
+        let elsewhere = daemon.directory().join("log/elsewhere");
+        let file = format!("1:file:{}", elsewhere.display());
+        connection.set_logging_outputs(Some(&file)).await.unwrap();
+        assert_eq!(connection.logging_outputs().await.unwrap(), file);
+        assert_eq!(daemon.virt_admin(&["daemon-log-outputs"]).trim_start(), file);
+        connection.set_logging_filters(Some("1:libvirt")).await.unwrap();
+        daemon.virsh(TEST, &["hostname"]);
+        assert!(fs::read_to_string(&elsewhere).unwrap().contains("virConnectGetHostname"));
+        let refused = connection.set_logging_outputs(Some("nonsense")).await.unwrap_err();
+        assert_eq!(message(&refused), daemon.virt_admin_error(&["daemon-log-outputs", "nonsense"]));
+    });
+}
+
+#[test]
+fn an_idle_daemon_ends_itself() {
+    live(async {
+        let daemon = Daemon::start();
+        let user = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let connection = administration(&daemon).await;
+        connection.set_daemon_timeout(Duration::from_secs(1)).await.unwrap();
+        connection.close().await.unwrap();
+        assert!(!daemon.has_ended());
+        user.close().await.unwrap();
+        wait_until(|| daemon.has_ended()).await;
     });
 }
 

@@ -1,11 +1,20 @@
 //! Opening, and what the daemon says about its host.
 
-use libvirt_client::{Connection, ErrorCode, rpc::ByteStream};
+use libvirt_client::{
+    Connection, ErrorCode, TypedParams,
+    enums::{ConnectBaselineCpuFlags, DomainXmlFlags},
+    results::NodeCpuStat,
+    rpc::ByteStream,
+};
 use tokio::net::TcpStream;
 
 use crate::{
-    TEST,
-    support::{Daemon, live, wait_until},
+    TEST, simulated,
+    support::{
+        Daemon, live,
+        python::{dictionary, list, sorted},
+        wait_until,
+    },
 };
 
 #[test]
@@ -32,17 +41,43 @@ fn the_host_is_described_as_virsh_describes_it() {
 #[test]
 fn readers_are_refused_writes_with_the_daemons_words() {
     live(async {
-        let daemon = Daemon::start();
+        let (daemon, connection, mut python) = simulated().await;
         let flag = Connection::builder(daemon.uri(TEST)).read_only().open().await.unwrap();
         let socket = Connection::open(daemon.read_only_uri(TEST)).await.unwrap();
-        for connection in [flag, socket] {
-            let domain = connection.domain_by_name("test").await.unwrap();
-            assert!(domain.info().await.is_ok(), "reading is allowed");
-            let error = domain.destroy().await.unwrap_err();
-            assert_eq!(error.code(), Some(ErrorCode::OPERATION_DENIED));
-            assert!(error.to_string().contains("read only access prevents virDomainDestroy"), "{error}");
-            assert_eq!(daemon.virsh(TEST, &["domstate", "test"]), "running");
+        python.run("reader = libvirt.openReadOnly(sys.argv[1])\ndomain = reader.lookupByName('test')");
+        python.run("pool = reader.storagePoolLookupByName('default-pool')");
+        python.run("network = reader.networkLookupByName('default')");
+        for reader in [flag, socket] {
+            let domain = reader.domain_by_name("test").await.unwrap();
+            let pool = reader.storage_pool_by_name("default-pool").await.unwrap();
+            let network = reader.network_by_name("default").await.unwrap();
+            python.agrees("domain.state()[0]", domain.info().await.unwrap().state.0);
+            python.agrees("domain.XMLDesc()", domain.xml().await.unwrap());
+            let secure = DomainXmlFlags::SECURE;
+            for (statement, error) in [
+                ("domain.destroyFlags()", domain.destroy().await.err()),
+                ("domain.suspend()", domain.suspend().await.err()),
+                ("domain.shutdownFlags()", domain.shutdown().await.err()),
+                ("domain.setMemoryFlags(1)", domain.set_memory(1).await.err()),
+                ("domain.setAutostart(1)", domain.set_autostart(true).await.err()),
+                ("domain.undefineFlags()", domain.undefine().await.err()),
+                ("domain.snapshotCreateXML('<a/>')", domain.create_snapshot("<a/>").await.err()),
+                ("domain.memoryPeek(0, 1, 1)", domain.memory_peek(0, 1).await.err()),
+                ("domain.XMLDesc(1)", domain.xml_with(secure).await.err()),
+                ("reader.defineXMLFlags('<a/>', 0)", reader.define_domain("<a/>").await.err()),
+                ("reader.createXML('<a/>', 0)", reader.create_domain("<a/>").await.err()),
+                ("reader.changeBegin()", reader.begin_interface_change().await.err()),
+                ("pool.destroy()", pool.destroy().await.err()),
+                ("pool.createXML('<a/>')", pool.create_volume("<a/>").await.err()),
+                ("network.destroy()", network.destroy().await.err()),
+                ("reader.networkCreateXML('<a/>')", reader.create_network("<a/>").await.err()),
+            ] {
+                let error = error.unwrap_or_else(|| panic!("{statement} is not refused"));
+                assert_eq!(error.code(), Some(ErrorCode::OPERATION_DENIED), "{statement}: {error}");
+                python.is_refused(statement, &error);
+            }
         }
+        assert!(connection.domain_by_name("test").await.unwrap().is_active().await.unwrap());
     });
 }
 
@@ -78,5 +113,74 @@ fn any_byte_stream_to_a_daemon_will_do() {
         assert_eq!(connection.hostname().await.unwrap(), daemon.virsh(TEST, &["hostname"]));
         assert_eq!(connection.domains().await.unwrap()[0].name(), "test");
         connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn what_the_host_has_is_what_others_are_told() {
+    live(async {
+        let (_daemon, connection, mut python) = simulated().await;
+        let info = connection.node_info().await.unwrap();
+        let numbers = [info.cpus, info.mhz, info.nodes, info.sockets, info.cores, info.threads];
+        let ours = format!("[{}, {}, {}", info.model, info.memory_kib / 1024, &list(numbers)[1..]);
+        python.agrees("connection.getInfo()", ours);
+        let map = connection.node_cpu_map().await.unwrap();
+        let ours = format!("[{}, {}, {}]", map.cpus, list(map.online.iter()), map.online.count());
+        python.agrees("(lambda all, on, count: [all, cpus(on), count])(*connection.getCPUMap())", ours);
+        python.agrees("connection.getVersion()", u64::from(connection.hypervisor_version().await.unwrap()));
+        python.agrees("connection.getMaxVcpus(None)", connection.max_vcpus(None).await.unwrap());
+        python.agrees("connection.getMaxVcpus('kvm')", connection.max_vcpus(Some("kvm")).await.unwrap());
+        python.agrees("connection.getFreeMemory()", connection.node_free_memory().await.unwrap());
+        let cells = connection.node_cells_free_memory(0, 2).await.unwrap();
+        python.agrees("connection.getCellsFreeMemory(0, 2)", list(cells));
+        python.agrees("connection.isSecure()", i32::from(connection.is_secure().await.unwrap()));
+        python.agrees("connection.getSysinfo()", connection.sysinfo().await.unwrap());
+        let model = connection.node_security_model().await.unwrap();
+        python.agrees("connection.getSecurityModel()", list([model.model, model.doi]));
+
+        let stats = |stats: Vec<NodeCpuStat>| {
+            stats.into_iter().map(|stat| (stat.field, stat.value.as_nanos() as u64)).collect::<TypedParams>()
+        };
+        let all = connection.node_cpu_stats(-1).await.unwrap();
+        assert_eq!(all.len(), 4);
+        python.agrees("connection.getCPUStats(-1)", dictionary(stats(all)));
+        python.agrees(
+            "connection.getCPUStats(1)",
+            dictionary(stats(connection.node_cpu_stats(1).await.unwrap())),
+        );
+    });
+}
+
+#[test]
+fn cpu_models_are_compared_as_others_compare_them() {
+    live(async {
+        let (_daemon, connection, mut python) = simulated().await;
+        python.agrees(
+            "sorted(connection.getCPUModelNames('x86_64'))",
+            sorted(connection.cpu_model_names("x86_64").await.unwrap()),
+        );
+        let cpus = [
+            "<cpu><arch>x86_64</arch><model>qemu64</model></cpu>",
+            "<cpu><arch>x86_64</arch><model>kvm64</model></cpu>",
+        ];
+        python.run(&format!("models = {cpus:?}"));
+        python.agrees("connection.baselineCPU(models)", connection.baseline_cpu(cpus).await.unwrap());
+        let expanded = ConnectBaselineCpuFlags::EXPAND_FEATURES;
+        let ours = connection.baseline_cpu_with(cpus, expanded).await.unwrap();
+        python.agrees("connection.baselineCPU(models, 1)", ours);
+        let none: [&str; 0] = [];
+        let refused = connection.baseline_cpu(none).await.unwrap_err();
+        python.is_refused("connection.baselineCPU([])", &refused);
+    });
+}
+
+#[test]
+fn an_identity_is_taken_on() {
+    live(async {
+        let (_daemon, connection, mut python) = simulated().await;
+        connection.set_identity([("user-name", "fred")]).await.unwrap();
+        python.agrees("connection.setIdentity({'user-name': 'fred'}, 0)", 0);
+        let refused = connection.set_identity([("nonsense", "fred")]).await.unwrap_err();
+        python.is_refused("connection.setIdentity({'nonsense': 'fred'}, 0)", &refused);
     });
 }

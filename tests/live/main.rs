@@ -14,19 +14,31 @@ mod auth;
 mod blocked;
 mod calls;
 mod client_side;
+mod domain_lifecycle;
+mod domain_settings;
 mod domains;
 mod ending;
 mod errors;
 mod event_families;
 mod events;
 mod files;
+mod guests;
 mod harness;
 mod host;
-mod objects;
+mod networks;
+mod node_devices;
 mod params;
 mod qemu;
 mod qmp;
 mod refusals;
+mod refused;
+mod snapshots;
+mod storage;
+mod superseded;
+
+use libvirt_client::Connection;
+
+use support::{Daemon, Python};
 
 /// The simulated hypervisor: one domain, called test, that is running.
 const TEST: &str = "test:///default";
@@ -37,6 +49,23 @@ fn test_domain(name: &str) -> String {
         "<domain type='test'><name>{name}</name><memory unit='KiB'>4096</memory><vcpu>1</vcpu>\
          <os><type>hvm</type></os></domain>"
     )
+}
+
+/// The same with a disk, `vda`, and an interface, `testnet0`.
+fn test_machine(name: &str) -> String {
+    let devices = "<devices>\
+        <disk type='file' device='disk'><source file='/disk.img'/><target dev='vda' bus='virtio'/></disk>\
+        <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/>\
+        <target dev='testnet0'/></interface></devices></domain>";
+    test_domain(name).replace("</domain>", devices)
+}
+
+/// A daemon, our connection to its simulated hypervisor, and Python's.
+async fn simulated() -> (Daemon, Connection, Python) {
+    let daemon = Daemon::start();
+    let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+    let python = daemon.ask_python(TEST);
+    (daemon, connection, python)
 }
 
 /// A simulated host with so many running domains, for `test:///FILE`; every connection has its own copy.

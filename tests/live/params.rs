@@ -1,6 +1,6 @@
 //! Typed parameters as structs, compared with what libvirt's Python binding says.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use libvirt_client::{
     Connection, Domain, ErrorCode, TypedParams, TypedValue,
@@ -19,10 +19,26 @@ use libvirt_client::{
 
 use crate::{
     TEST,
-    objects::{PRINT, as_python, sorted},
     qemu::QEMU,
     support::{Daemon, daemon::said, live, wait_until},
 };
+
+/// Prints the dictionary `params` as [`as_python`] writes ours.
+const PRINT: &str = "for key, value in params.items(): print(key, '=', int(value) if value is True or value is False else value, sep='')";
+
+/// Puts names in an order, one a line.
+fn sorted<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    let names: BTreeSet<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+    names.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+/// Writes parameters as [`PRINT`] does.
+fn as_python(params: impl Into<TypedParams>) -> String {
+    sorted(params.into().iter().map(|(name, value)| match value {
+        TypedValue::Bool(value) => format!("{name}={}", i32::from(*value)),
+        value => format!("{name}={value}"),
+    }))
+}
 
 /// What a call in Python returns for this domain, a name and its value a line, in an order.
 fn theirs(daemon: &Daemon, uri: &str, domain: &Domain, call: &str) -> String {

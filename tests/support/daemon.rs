@@ -16,7 +16,10 @@ use std::{
 
 use libvirt_client::Error;
 
-use super::command::{self, Background};
+use super::{
+    command::{self, Background, Finished},
+    python::Python,
+};
 
 /// How long one command against the daemon may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
@@ -118,11 +121,25 @@ impl Daemon {
     /// Runs virt-admin on this daemon, and returns what it printed.
     #[track_caller]
     pub(crate) fn virt_admin(&self, arguments: &[&str]) -> String {
+        self.run_virt_admin(arguments).expect_success()
+    }
+
+    /// Runs virt-admin on this daemon, which fails, and returns its last complaint.
+    #[track_caller]
+    pub(crate) fn virt_admin_error(&self, arguments: &[&str]) -> String {
+        let finished = self.run_virt_admin(arguments);
+        assert!(!finished.status.success(), "{finished}");
+        let complaint = finished.stderr.lines().rev().find_map(|line| line.strip_prefix("error: "));
+        complaint.unwrap_or_else(|| panic!("{finished}")).to_owned()
+    }
+
+    #[track_caller]
+    fn run_virt_admin(&self, arguments: &[&str]) -> Finished {
         let socket = self.directory.join("run/libvirt-admin-sock");
         let mut virt_admin = Command::new("virt-admin");
         virt_admin.env("LC_ALL", "C").arg("--quiet").arg("--connect");
         virt_admin.arg(format!("libvirtd:///system?socket={}", socket.display())).args(arguments);
-        command::run(virt_admin, COMMAND_LIMIT).expect_success()
+        command::run(virt_admin, COMMAND_LIMIT)
     }
 
     /// Runs a Python program with libvirt's own binding; `connection` is open in it. Returns what it printed.
@@ -139,6 +156,12 @@ impl Daemon {
              print(error.get_error_code(), error.get_error_domain(), error.get_error_message())"
         );
         self.python(uri, &program)
+    }
+
+    /// Starts a Python that stays, with `connection` open, and answers questions.
+    #[track_caller]
+    pub(crate) fn ask_python(&self, uri: &str) -> Python {
+        Python::spawn(self.python_command(uri, Python::program()))
     }
 
     /// Starts such a program in the background; it prints to a file.
@@ -180,16 +203,21 @@ impl Daemon {
     pub(crate) fn signal(&self, signal: &str) {
         self.shell(&format!("kill -{signal} $(cat {}/run/libvirtd.pid)", self.directory.display()));
         let end = Instant::now() + COMMAND_LIMIT;
-        while signal == "KILL" && !self.ended().exists() {
+        while signal == "KILL" && !self.has_ended() {
             assert!(Instant::now() < end, "libvirtd did not end when it was killed\n{}", self.log());
             thread::sleep(Duration::from_millis(2));
         }
     }
 
+    /// Tells whether libvirtd has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended().exists()
+    }
+
     /// Kills libvirtd and starts another in the same namespaces, with the same files.
     #[track_caller]
     pub(crate) fn restart(&mut self) {
-        if !self.ended().exists() {
+        if !self.has_ended() {
             self.signal("KILL");
         }
         fs::remove_file(self.ended()).unwrap_or_else(|error| panic!("cannot remove a file: {error}"));

@@ -6,7 +6,7 @@
 
 use std::{env, fs, future::Future, os::unix::fs::PermissionsExt, time::Duration};
 
-use super::{Daemon, command, live};
+use super::{Daemon, command, live, outcomes};
 
 /// Set in the inner run: the socket to connect to.
 const SOCKET: &str = "LIBVIRT_TEST_INSIDE";
@@ -35,13 +35,18 @@ fn run_again(test: &str, daemon: &Daemon) {
     copied.unwrap_or_else(|error| panic!("cannot copy the test's program: {error}"));
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
         .unwrap_or_else(|error| panic!("{error}"));
+    let outcomes = daemon.file("outcomes.tsv", "");
+    fs::set_permissions(&outcomes, fs::Permissions::from_mode(0o666))
+        .unwrap_or_else(|error| panic!("{error}"));
     let mut inside = daemon.inside();
     inside
         .args(["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"])
         .arg(program)
         .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-        .env(SOCKET, daemon.socket());
+        .env(SOCKET, daemon.socket())
+        .env(outcomes::FILE, &outcomes);
     let output = command::run(inside, Duration::from_secs(50)).expect_success();
+    outcomes::adopt(&outcomes);
     assert!(
         output.contains("1 passed"),
         "{test} is not the name of this test, nothing ran inside:\n{output}"

@@ -4,6 +4,9 @@
 pub(crate) mod command;
 pub(crate) mod daemon;
 pub(crate) mod inside;
+mod notes;
+mod outcomes;
+pub(crate) mod python;
 
 use std::{
     future::Future,
@@ -13,15 +16,17 @@ use std::{
 };
 
 pub(crate) use daemon::Daemon;
+pub(crate) use python::Python;
 
 /// How many tests with daemons run at once, whatever the number of cores: each has a libvirtd, some a QEMU.
 const AT_ONCE: u32 = 3;
 
-/// Runs one test: in its turn, on a runtime of its own, and for at most a minute.
+/// Runs one test: in its turn, on a runtime of its own, for at most a minute, and with the outcomes of its calls noted.
 ///
 /// The test's own thread may block on programs, since the connection's task runs on the runtime's workers.
 #[track_caller]
 pub(crate) fn live<T>(test: impl Future<Output = T>) -> T {
+    outcomes::observe();
     let _turn = Turn::take();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
