@@ -12,11 +12,9 @@ use libvirt_client::{
 };
 
 use crate::{
-    TEST,
+    QEMU, TEST,
     support::{Daemon, daemon::said, live, wait_until},
 };
-
-const QEMU: &str = "qemu:///system";
 
 #[test]
 fn relative_paths_are_those_of_the_client() {

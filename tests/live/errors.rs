@@ -9,12 +9,11 @@ use libvirt_client::{
 };
 
 use crate::{
-    TEST,
+    QEMU, TEST,
     support::{Daemon, daemon::said, live},
     test_domain,
 };
 
-const QEMU: &str = "qemu:///system";
 const ONE: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER: &str = "22222222-2222-2222-2222-222222222222";
 

@@ -14,8 +14,8 @@ use libvirt_client::{Connection, Error, ErrorCode};
 use serde_json::{Value, json};
 
 use crate::{
-    TEST,
-    qemu::{BIOS_ONLY, QEMU},
+    QEMU, TEST,
+    qemu::BIOS_ONLY,
     support::{Daemon, daemon::said, live, wait_until},
     test_domain,
 };

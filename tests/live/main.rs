@@ -25,13 +25,26 @@ mod files;
 mod guests;
 mod harness;
 mod host;
+mod lxc;
 mod networks;
 mod node_devices;
+mod nwfilters;
 mod params;
 mod qemu;
+mod qemu_blocks;
+mod qemu_devices;
+mod qemu_guest;
+mod qemu_host;
+mod qemu_saving;
+mod qemu_snapshots;
+mod qemu_tuning;
 mod qmp;
+mod real_devices;
+mod real_networks;
+mod real_storage;
 mod refusals;
 mod refused;
+mod secrets;
 mod snapshots;
 mod storage;
 mod superseded;
@@ -42,6 +55,8 @@ use support::{Daemon, Python};
 
 /// The simulated hypervisor: one domain, called test, that is running.
 const TEST: &str = "test:///default";
+/// The real thing; networks, storage, secrets and the host's devices come with it.
+const QEMU: &str = "qemu:///system";
 
 /// A domain for the simulated hypervisor.
 fn test_domain(name: &str) -> String {

@@ -18,8 +18,7 @@ use libvirt_client::{
 };
 
 use crate::{
-    TEST,
-    qemu::QEMU,
+    QEMU, TEST,
     support::{Daemon, daemon::said, live, wait_until},
 };
 

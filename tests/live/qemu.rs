@@ -8,11 +8,11 @@ use libvirt_client::{
 };
 
 use crate::{
+    QEMU,
     events::{LISTENER, line},
     support::{Daemon, daemon::said, live, wait_until},
 };
 
-pub(crate) const QEMU: &str = "qemu:///system";
 pub(crate) const BIOS_ONLY: &str = "\
 <domain type='qemu'><name>bios</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os>

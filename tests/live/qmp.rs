@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    qemu::{BIOS_ONLY, QEMU},
+    QEMU,
+    qemu::BIOS_ONLY,
     support::{Daemon, daemon::said, live},
 };
 

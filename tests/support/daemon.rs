@@ -25,6 +25,17 @@ use super::{
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 /// How long the daemon may take to accept connections: 70 ms are usual.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Where programs are that users do not start.
+const HELPERS: [&str; 8] = [
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/lib/systemd",
+    "/lib/systemd",
+    "/usr/lib/libvirt",
+    "/usr/libexec",
+    "/usr/libexec/libvirt",
+];
 /// What a socket's address holds, on Linux, without the zero byte at its end.
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -46,6 +57,10 @@ pub(crate) struct Builder {
     arguments: &'static str,
     private_net: bool,
     virtlogd: bool,
+    cgroups: bool,
+    udevd: bool,
+    networks: bool,
+    lxc: bool,
     polkit_rules: Option<String>,
 }
 
@@ -62,6 +77,10 @@ impl Daemon {
             arguments: "",
             private_net: true,
             virtlogd: false,
+            cgroups: false,
+            udevd: false,
+            networks: false,
+            lxc: false,
             polkit_rules: None,
         };
         builder
@@ -92,6 +111,16 @@ impl Daemon {
     /// The same, over the socket for readers.
     pub(crate) fn read_only_uri(&self, uri: &str) -> String {
         through_socket(uri, &self.read_only_socket())
+    }
+
+    /// Makes a name that no other daemon's domain has, for where the kernel puts names of all daemons together.
+    pub(crate) fn unique(&self, name: &str) -> String {
+        format!("{name}-{}", self.mark())
+    }
+
+    /// Returns the name of the daemon's directory, which is its alone.
+    fn mark(&self) -> &str {
+        self.directory.file_name().and_then(OsStr::to_str).unwrap_or("lvt")
     }
 
     /// Writes a file that the daemon can read, and returns its path.
@@ -295,12 +324,12 @@ impl Drop for Daemon {
         // The kernel takes some milliseconds to kill all of the namespace, and what still runs may write files.
         for _ in 0..200 {
             let _ = fs::remove_dir_all(&self.directory);
-            if !self.directory.exists() {
+            if remove_control_groups(self.mark()) && !self.directory.exists() {
                 return;
             }
             thread::sleep(Duration::from_millis(10));
         }
-        eprintln!("cannot remove {}", self.directory.display());
+        eprintln!("cannot remove {} or its control groups", self.directory.display());
     }
 }
 
@@ -321,6 +350,31 @@ impl Builder {
     /// Runs virtlogd beside it, which QEMU's output then goes through.
     pub(crate) fn virtlogd(mut self) -> Self {
         self.virtlogd = true;
+        self
+    }
+
+    /// Lets QEMU's domains have control groups, which their CPU times and shares are kept in. The host's hierarchy is the
+    /// only one that there is: name these domains by [`Daemon::unique`].
+    pub(crate) fn cgroups(mut self) -> Self {
+        self.cgroups = true;
+        self
+    }
+
+    /// Runs udevd beside it, which tells of the devices of the host.
+    pub(crate) fn udevd(mut self) -> Self {
+        self.udevd = true;
+        self
+    }
+
+    /// Requires what virtual networks and their filters need.
+    pub(crate) fn networks(mut self) -> Self {
+        self.networks = true;
+        self
+    }
+
+    /// Requires the driver of Linux containers.
+    pub(crate) fn lxc(mut self) -> Self {
+        self.lxc = true;
         self
     }
 
@@ -362,6 +416,7 @@ impl Builder {
             .env("LIVE_DIR", &directory)
             .env("LIVE_PRIVATE_NET", flag(self.private_net))
             .env("LIVE_VIRTLOGD", flag(self.virtlogd))
+            .env("LIVE_UDEVD", flag(self.udevd))
             .env("LIVE_SYSTEM_BUS", flag(self.polkit_rules.is_some()))
             .env("LIVE_ARGUMENTS", self.arguments);
         let log = fs::File::create(directory.join("log/namespaces")).map_err(|error| error.to_string())?;
@@ -388,6 +443,15 @@ impl Builder {
         }
         if self.virtlogd {
             parts.push(("virtlogd", "libvirt-daemon"));
+        }
+        if self.networks {
+            parts.extend([("dnsmasq", "dnsmasq-base"), ("iptables", "iptables"), ("ebtables", "iptables")]);
+        }
+        if self.udevd {
+            parts.push(("systemd-udevd", "udev"));
+        }
+        if self.lxc {
+            parts.push(("libvirt_lxc", "libvirt-daemon-driver-lxc"));
         }
         parts.retain(|(program, _)| !installed(program));
         if !parts.is_empty() {
@@ -433,8 +497,11 @@ impl Builder {
         }
         fs::write(directory.join("etc/libvirtd.conf"), conf)?;
         let mut qemu_conf = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\n\
-                             remember_owner = 0\nnamespaces = []\ncgroup_controllers = []\n"
+                             remember_owner = 0\nnamespaces = []\n"
             .to_owned();
+        if !self.cgroups {
+            qemu_conf += "cgroup_controllers = []\n";
+        }
         if !self.virtlogd {
             qemu_conf += "stdio_handler = \"file\"\n";
         }
@@ -451,12 +518,31 @@ fn flag(on: bool) -> &'static str {
     if on { "1" } else { "" }
 }
 
-/// Tells whether a program is in `PATH`, or where daemons are and `PATH` may not lead.
+/// Tells whether a program is in `PATH`, or where daemons and their helpers are and `PATH` may not lead.
 fn installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut directories =
-        env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    let mut directories = env::split_paths(&path).chain(HELPERS.map(PathBuf::from));
     directories.any(|directory| directory.join(program).is_file())
+}
+
+/// Removes the control groups that a killed daemon left for its domains, and tells whether none is left.
+fn remove_control_groups(mark: &str) -> bool {
+    fn remove(group: &Path) {
+        for inner in directories(group) {
+            remove(&inner);
+        }
+        let _ = fs::remove_dir(group);
+    }
+    let hierarchies = directories(Path::new("/sys/fs/cgroup")).into_iter().chain(["/sys/fs/cgroup".into()]);
+    let machines = hierarchies.flat_map(|hierarchy| directories(&hierarchy.join("machine")));
+    let ours: Vec<PathBuf> = machines.filter(|group| group.display().to_string().contains(mark)).collect();
+    ours.iter().for_each(|group| remove(group));
+    ours.iter().all(|group| !group.exists())
+}
+
+fn directories(of: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(of).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_dir() && !path.is_symlink()).collect()
 }
 
 /// Names a directory that nobody has, short enough for the sockets in it.

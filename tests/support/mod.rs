@@ -2,8 +2,13 @@
 //! tests that run as another user inside the daemon's namespaces.
 
 pub(crate) mod command;
+pub(crate) mod compare;
 pub(crate) mod daemon;
+mod event_text;
+pub(crate) mod guest;
 pub(crate) mod inside;
+pub(crate) mod listener;
+pub(crate) mod machine;
 mod notes;
 mod outcomes;
 pub(crate) mod python;
@@ -26,6 +31,12 @@ const AT_ONCE: u32 = 3;
 /// The test's own thread may block on programs, since the connection's task runs on the runtime's workers.
 #[track_caller]
 pub(crate) fn live<T>(test: impl Future<Output = T>) -> T {
+    live_within(Duration::from_secs(60), test)
+}
+
+/// The same, for a test that may take longer.
+#[track_caller]
+pub(crate) fn live_within<T>(limit: Duration, test: impl Future<Output = T>) -> T {
     outcomes::observe();
     let _turn = Turn::take();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -33,7 +44,6 @@ pub(crate) fn live<T>(test: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .unwrap_or_else(|error| panic!("cannot make a runtime: {error}"));
-    let limit = Duration::from_secs(60);
     match runtime.block_on(async { tokio::time::timeout(limit, test).await }) {
         Ok(value) => value,
         Err(_) => panic!("the test did not end within {limit:?}"),

@@ -3,7 +3,7 @@
 # kernel kills everything else in the pid namespace.
 #
 # LIVE_DIR        holds the daemon's files; etc, lib, run, log and cache in it take the place of the system's
-# LIVE_PRIVATE_NET, LIVE_VIRTLOGD, LIVE_SYSTEM_BUS   1, or empty
+# LIVE_PRIVATE_NET, LIVE_VIRTLOGD, LIVE_UDEVD, LIVE_SYSTEM_BUS   1, or empty
 # LIVE_ARGUMENTS  further arguments of libvirtd
 set -eu
 export PATH="/usr/local/sbin:/usr/sbin:/sbin:$PATH" LC_ALL=C
@@ -39,6 +39,14 @@ if [ -n "$LIVE_SYSTEM_BUS" ]; then
     if owned; then break; fi
     if [ "$attempt" = 500 ]; then echo "polkitd did not come up on the private system bus" >&2; exit 1; fi
     sleep 0.01
+  done
+fi
+
+# Before libvirtd, which asks it for the devices when it starts, and in the same network namespace.
+if [ -n "$LIVE_UDEVD" ]; then
+  mkdir -p /run/udev
+  for udevd in /usr/lib/systemd/systemd-udevd /lib/systemd/systemd-udevd; do
+    if [ -x "$udevd" ]; then "$udevd" --daemon; break; fi
   done
 fi
 
