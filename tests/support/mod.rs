@@ -31,7 +31,8 @@ const AT_ONCE: u32 = 3;
 /// The test's own thread may block on programs, since the connection's task runs on the runtime's workers.
 #[track_caller]
 pub(crate) fn live<T>(test: impl Future<Output = T>) -> T {
-    live_within(Duration::from_secs(60), test)
+    // In a box early: some tests are so large that a few copies overflow the stack of their thread.
+    live_within(Duration::from_secs(60), Box::pin(test))
 }
 
 /// The same, for a test that may take longer.
