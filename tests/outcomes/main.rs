@@ -25,8 +25,8 @@ const WRITE: &str = "LIBVIRT_TEST_TABLE";
 
 /// How many procedures some driver answered, and how many kinds of events came, at least; libvirt's own client gets
 /// answers to 374 procedures of the three drivers on such a machine.
-const ANSWERED: usize = 264;
-const KINDS_OF_EVENTS: usize = 1;
+const ANSWERED: usize = 359;
+const KINDS_OF_EVENTS: usize = 31;
 
 #[test]
 fn the_table_in_the_readme_holds() {
@@ -69,22 +69,6 @@ fn as_much_is_answered_as_ever() {
     assert!(events.len() >= KINDS_OF_EVENTS, "{} kinds of events came: {events:?}", events.len());
 }
 
-/// The procedures of methods that no live test calls.
-const NOT_CALLED: [&str; 12] = [
-    "REMOTE_PROC_SECRET_GET_XML_DESC",
-    "REMOTE_PROC_SECRET_SET_VALUE",
-    "REMOTE_PROC_SECRET_GET_VALUE",
-    "REMOTE_PROC_SECRET_UNDEFINE",
-    "REMOTE_PROC_NWFILTER_GET_XML_DESC",
-    "REMOTE_PROC_NWFILTER_UNDEFINE",
-    "REMOTE_PROC_NWFILTER_BINDING_GET_XML_DESC",
-    "REMOTE_PROC_NWFILTER_BINDING_DELETE",
-    "REMOTE_PROC_NETWORK_PORT_GET_PARAMETERS",
-    "REMOTE_PROC_NETWORK_PORT_SET_PARAMETERS",
-    "REMOTE_PROC_NETWORK_PORT_GET_XML_DESC",
-    "REMOTE_PROC_NETWORK_PORT_DELETE",
-];
-
 #[test]
 fn every_method_is_called() {
     let now = last_run();
@@ -95,10 +79,7 @@ fn every_method_is_called() {
             not_called.push(entry.name);
         }
     }
-    assert_eq!(
-        not_called, NOT_CALLED,
-        "left are the procedures that no live test calls, right is the list here"
-    );
+    assert!(not_called.is_empty(), "no live test calls {not_called:?}");
 }
 
 #[test]
