@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use libvirt_client::{Connection, Error, ErrorCode};
+use libvirt_client::{
+    Connection, Error, ErrorCode,
+    protocol::remote,
+    rpc::{Client, Config},
+    transport::unix,
+};
 
 use crate::{
     TEST,
@@ -81,4 +86,46 @@ fn what_the_daemon_does_not_offer_is_said() {
         let said = error.to_string();
         assert!(said.contains("polkit") && said.contains("offers none"), "asked for and offered: {said}");
     });
+}
+
+/// The connection itself cannot do SASL yet, and says so. The procedures are there, and the daemon answers them.
+#[test]
+fn sasl_is_asked_for_and_answered() {
+    live(async {
+        let daemon = Daemon::builder().sasl("login").start();
+        let error = Connection::open(daemon.uri(TEST)).await.unwrap_err();
+        assert!(matches!(&error, Error::Auth(why) if why.contains("sasl")), "{error}");
+
+        let (open, client) = log_in(&daemon, "secret").await;
+        open.unwrap();
+        let hostname = client.call(remote::ConnectGetHostnameArgs).await.unwrap().hostname;
+        assert_eq!(hostname, daemon.shell("hostname"));
+
+        let (refused, _) = log_in(&daemon, "guess").await;
+        let refused = refused.unwrap_err();
+        assert!(refused.is_auth(), "{refused}");
+        assert_eq!(refused.code(), Some(ErrorCode::AUTH_FAILED));
+    });
+}
+
+/// Gives user and password by the mechanism LOGIN, a step each, and opens the simulated hypervisor.
+async fn log_in(daemon: &Daemon, password: &str) -> (Result<(), Error>, Client) {
+    let client = Client::start(unix::connect(&daemon.socket()).await.unwrap(), &Config::default());
+    let offered = client.call(remote::AuthListArgs).await.unwrap().types;
+    assert_eq!(offered, [remote::AuthType::SASL]);
+    let init = client.call(remote::AuthSaslInitArgs).await.unwrap();
+    assert_eq!(init.mechlist, "LOGIN");
+    let mech = init.mechlist;
+    let begun = client.call(remote::AuthSaslStartArgs { mech, nil: 1, data: Vec::new() }).await.unwrap();
+    assert_eq!((begun.complete, begun.data.as_slice()), (0, b"Username:".as_slice()));
+    let step = |text: &str| remote::AuthSaslStepArgs { nil: 0, data: text.as_bytes().to_vec() };
+    let asked = client.call(step("fred")).await.unwrap();
+    assert_eq!((asked.complete, asked.data.as_slice()), (0, b"Password:".as_slice()));
+    let done = match client.call(step(password)).await {
+        Ok(done) => done,
+        Err(error) => return (Err(error), client),
+    };
+    assert_eq!(done.complete, 1);
+    let name = Some(TEST.to_owned());
+    (client.call(remote::ConnectOpenArgs { name, flags: 0 }).await, client)
 }

@@ -176,6 +176,23 @@ fn a_kind_that_the_daemon_lacks_is_refused_unless_it_is_one_of_all() {
 }
 
 #[test]
+fn the_end_of_the_daemons_own_connection_is_asked_for_again_and_again() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        // The daemon takes it once at a time, so each must be cancelled before the next.
+        for _ in 0..3 {
+            drop(connection.events().connection_closed().subscribe().await.unwrap());
+        }
+        let mut events =
+            connection.events().connection_closed().domain_lifecycle().subscribe().await.unwrap();
+        daemon.virsh(TEST, &["suspend", "test"]);
+        assert_eq!(next(&mut events).await, "domain test 3 0");
+        expect_silence(&mut events).await;
+    });
+}
+
+#[test]
 fn daemons_without_callback_ids_are_asked_in_their_way() {
     live(async {
         let daemon = Daemon::start();

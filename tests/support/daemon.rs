@@ -62,6 +62,7 @@ pub(crate) struct Builder {
     networks: bool,
     lxc: bool,
     polkit_rules: Option<String>,
+    sasl_mechanism: Option<&'static str>,
 }
 
 impl Daemon {
@@ -82,6 +83,7 @@ impl Daemon {
             networks: false,
             lxc: false,
             polkit_rules: None,
+            sasl_mechanism: None,
         };
         builder
             .setting("auth_unix_ro", "none")
@@ -384,6 +386,12 @@ impl Builder {
         self
     }
 
+    /// Has the writers' socket ask for SASL by one mechanism: user `fred`, password `secret`.
+    pub(crate) fn sasl(mut self, mechanism: &'static str) -> Self {
+        self.sasl_mechanism = Some(mechanism);
+        self.setting("auth_unix_rw", "sasl")
+    }
+
     /// Starts the daemon, or fails the test with what it wrote.
     #[track_caller]
     pub(crate) fn start(self) -> Daemon {
@@ -418,6 +426,7 @@ impl Builder {
             .env("LIVE_VIRTLOGD", flag(self.virtlogd))
             .env("LIVE_UDEVD", flag(self.udevd))
             .env("LIVE_SYSTEM_BUS", flag(self.polkit_rules.is_some()))
+            .env("LIVE_SASL", self.sasl_mechanism.unwrap_or_default())
             .env("LIVE_ARGUMENTS", self.arguments);
         let log = fs::File::create(directory.join("log/namespaces")).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
@@ -440,6 +449,9 @@ impl Builder {
         ];
         if self.polkit_rules.is_some() {
             parts.extend([("dbus-daemon", "dbus"), ("dbus-send", "dbus"), ("setpriv", "util-linux")]);
+        }
+        if self.sasl_mechanism.is_some() {
+            parts.push(("saslpasswd2", "sasl2-bin"));
         }
         if self.virtlogd {
             parts.push(("virtlogd", "libvirt-daemon"));

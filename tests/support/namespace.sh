@@ -4,6 +4,7 @@
 #
 # LIVE_DIR        holds the daemon's files; etc, lib, run, log and cache in it take the place of the system's
 # LIVE_PRIVATE_NET, LIVE_VIRTLOGD, LIVE_UDEVD, LIVE_SYSTEM_BUS   1, or empty
+# LIVE_SASL       the mechanism of SASL that the daemon offers, or empty
 # LIVE_ARGUMENTS  further arguments of libvirtd
 set -eu
 export PATH="/usr/local/sbin:/usr/sbin:/sbin:$PATH" LC_ALL=C
@@ -40,6 +41,14 @@ if [ -n "$LIVE_SYSTEM_BUS" ]; then
     if [ "$attempt" = 500 ]; then echo "polkitd did not come up on the private system bus" >&2; exit 1; fi
     sleep 0.01
   done
+fi
+
+if [ -n "$LIVE_SASL" ]; then
+  export SASL_CONF_PATH="$LIVE_DIR/sasl"
+  mkdir -p "$SASL_CONF_PATH"
+  printf '%s\n' "mech_list: $LIVE_SASL" "pwcheck_method: auxprop" "auxprop_plugin: sasldb" \
+    "sasldb_path: $SASL_CONF_PATH/passwd.db" >"$SASL_CONF_PATH/libvirt.conf"
+  echo secret | saslpasswd2 -p -c -f "$SASL_CONF_PATH/passwd.db" -a libvirt fred
 fi
 
 # Before libvirtd, which asks it for the devices when it starts, and in the same network namespace.
