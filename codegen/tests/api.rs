@@ -89,7 +89,7 @@ fn what_does_not_fit_is_shown_at_its_place() {
         (
             "method = \"Domain::info\"",
             "method = \"Domain::info\"\nparams = \"params::Info\"",
-            &["DOMAIN_GET_INFO has no typed parameters among its arguments and results"],
+            &["DOMAIN_GET_INFO has no typed parameters in it"],
         ),
         (
             "method = \"Domain::cpu_stats\"",
@@ -97,9 +97,14 @@ fn what_does_not_fit_is_shown_at_its_place() {
             &["DOMAIN_GET_CPU_STATS has a method that is written by hand"],
         ),
         (
-            "event = \"DomainEvent::Tunable\"",
-            "event = \"DomainEvent::Tunable\"\nparams = \"stats::Tunable\"",
-            &["DOMAIN_EVENT_CALLBACK_TUNABLE is no method"],
+            "event = \"DomainEvent::Reboot\"",
+            "event = \"DomainEvent::Reboot\"\nparams = \"stats::Reboot\"",
+            &["DOMAIN_EVENT_REBOOT has no typed parameters in it"],
+        ),
+        (
+            "internal = \"the opening of a connection\"",
+            "internal = \"the opening of a connection\"\nparams = \"params::Opening\"",
+            &["CONNECT_OPEN is neither a method nor an event"],
         ),
         ("repeat = \"safe\"", "repeat = \"perhaps\"", &["repeat is \"safe\" or \"unsafe\""]),
         (

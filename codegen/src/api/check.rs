@@ -197,18 +197,18 @@ impl Api {
         Ok(())
     }
 
-    /// Where a struct is named for typed parameters, there are some, in a method that is generated.
+    /// Where a struct is named for typed parameters, there are some, in an event or in a method that is generated.
     fn check_params(&self, model: &Model, procedure: &Procedure, entry: &Entry) -> Result<(), Error> {
         let Some(params) = &entry.params else { return Ok(()) };
-        let mut sides = [procedure.arguments, procedure.reply].into_iter().flatten();
-        let found = if !matches!(entry.becomes, Becomes::Method { .. }) {
-            "is no method"
+        let mut sides = [procedure.arguments, procedure.reply, procedure.message].into_iter().flatten();
+        let found = if !matches!(entry.becomes, Becomes::Method { .. } | Becomes::Event(_)) {
+            "is neither a method nor an event"
         } else if overrides::objects::is_by_hand(&procedure.wire) {
             "has a method that is written by hand, where the struct is to be named"
         } else if sides.any(|id| has_typed_params(model, id)) {
             return Ok(());
         } else {
-            "has no typed parameters among its arguments and results"
+            "has no typed parameters in it"
         };
         Err(self.error(&params.at, format!("{} {found}", procedure.wire)).into())
     }

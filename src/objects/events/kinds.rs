@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use super::{DomainEventDetail, Event, EventsBuilder, builder::Kind};
 use crate::{
-    objects::{Connection, Domain, Network, NodeDevice, Secret, StoragePool, TypedParams, enums, results},
+    objects::{
+        Connection, Domain, Network, NodeDevice, Secret, StoragePool, TypedParams, enums, results, stats,
+    },
     protocol::{qemu, remote},
     xdr::{DecodeError, from_bytes},
 };
