@@ -96,13 +96,13 @@ pub enum Notice {
 /// The events that were registered for, as a stream, in the order in which they came. Dropping it cancels the
 /// registrations, unless others share them.
 ///
-/// The stream ends after an error that says why the connection was closed.
+/// The stream ends after an error that says why the connection was closed; at once if nothing was registered for.
 #[derive(Debug)]
 #[must_use = "dropping a subscription cancels it"]
 pub struct Subscription {
     queue: Arc<Queue>,
     on_error: Option<ErrorHook>,
-    _registrations: Vec<Registration>,
+    registrations: Vec<Registration>,
 }
 
 impl Subscription {
@@ -111,7 +111,7 @@ impl Subscription {
         registrations: Vec<Registration>,
         on_error: Option<ErrorHook>,
     ) -> Self {
-        Self { queue, on_error, _registrations: registrations }
+        Self { queue, on_error, registrations }
     }
 
     /// Waits for the next event. `None` after the error that ended the subscription.
@@ -130,6 +130,10 @@ impl Stream for Subscription {
     type Item = Result<Notice, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.registrations.is_empty() {
+            // Nobody would ever wake the reader, not even the end of the connection.
+            return Poll::Ready(None);
+        }
         let polled = self.queue.poll_next(cx);
         if let (Poll::Ready(Some(Err(error))), Some(hook)) = (&polled, &self.on_error) {
             hook.tell(error);
@@ -293,8 +297,12 @@ impl Router {
         }
     }
 
+    /// Adds a reader, once: a subscription may name the same source twice.
     pub(super) fn join(&mut self, key: Key, queue: Arc<Queue>) {
-        self.queues.entry(key).or_default().push(queue);
+        let queues = self.queues.entry(key).or_default();
+        if !queues.iter().any(|other| Arc::ptr_eq(other, &queue)) {
+            queues.push(queue);
+        }
     }
 
     pub(super) fn leave(&mut self, key: Key, queue: &Arc<Queue>) {
@@ -419,6 +427,23 @@ mod tests {
         router.leave(key, &second);
         assert_eq!(router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 4)), Routed::Unwanted);
         assert_eq!((drain(&first).join(" "), drain(&second).join(" ")), ("1 2".to_owned(), "2 3".to_owned()));
+    }
+
+    #[test]
+    fn a_reader_that_joins_twice_is_told_once() {
+        let queue = Queue::new(8);
+        let mut router = Router::default();
+        router.join((Family::Domain, 0), queue.clone());
+        router.join((Family::Domain, 0), queue.clone());
+        router.route(remote::PROGRAM.number, LIFECYCLE, &message(0, 1));
+        assert_eq!(drain(&queue), ["1"]);
+    }
+
+    #[test]
+    fn a_subscription_to_nothing_ends_at_once() {
+        let mut subscription = Subscription::new(Queue::new(8), Vec::new(), None);
+        let polled = Pin::new(&mut subscription).poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(None)));
     }
 
     #[test]
