@@ -52,18 +52,22 @@ fn text(characters: &[u8]) -> String {
 
 /// Makes `None` of the daemon's answer that there is no such object.
 async fn found<T>(looking: impl Future<Output = Result<T>>) -> Result<Option<T>> {
-    match expecting(Error::is_not_found, looking).await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    none_where(Error::is_not_found, looking).await
 }
 
 /// Makes `None` of the one error that says that there is nothing.
 async fn there_is<T>(nothing: ErrorCode, asking: impl Future<Output = Result<T>>) -> Result<Option<T>> {
-    match expecting(move |error| error.code() == Some(nothing), asking).await {
-        Ok(there) => Ok(Some(there)),
-        Err(error) if error.code() == Some(nothing) => Ok(None),
+    none_where(move |error| error.code() == Some(nothing), asking).await
+}
+
+/// Makes `None` of errors that are answers; hooks are not told of these.
+async fn none_where<T>(
+    is_answer: impl Fn(&Error) -> bool + Copy + Send + 'static,
+    asking: impl Future<Output = Result<T>>,
+) -> Result<Option<T>> {
+    match expecting(is_answer, asking).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if is_answer(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
