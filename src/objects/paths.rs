@@ -1,5 +1,6 @@
 //! Files that calls name. The daemon has a working directory of its own, so that a relative path would be another file
-//! there: it is made absolute here, as libvirt's own client does.
+//! there: it is made absolute here, as libvirt's own client does. That one leaves the paths in typed parameters to the
+//! daemon, whose directory no user knows; here both are treated alike.
 
 use std::path::Path;
 

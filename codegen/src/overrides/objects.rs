@@ -52,7 +52,7 @@ const BY_HAND: [(&str, &str); 17] = [
     ("REMOTE_PROC_DOMAIN_GET_TIME", "is a time of Rust's"),
     ("REMOTE_PROC_DOMAIN_SET_TIME", "is a time of Rust's, or another method"),
     ("REMOTE_PROC_DOMAIN_LOOKUP_BY_ID", "takes the number as `Domain::id` gives it"),
-    ("REMOTE_PROC_NODE_GET_CPU_MAP", "cuts the map to the number of CPUs"),
+    ("REMOTE_PROC_NODE_GET_CPU_MAP", "asks for both results, which are left out otherwise"),
     ("REMOTE_PROC_DOMAIN_OPEN_GRAPHICS", "passes a socket"),
     ("REMOTE_PROC_DOMAIN_OPEN_GRAPHICS_FD", "takes a socket"),
     ("REMOTE_PROC_DOMAIN_CREATE_XML_WITH_FILES", "passes files"),
