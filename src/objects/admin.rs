@@ -15,6 +15,7 @@
 //! ```
 
 use std::{
+    future::Future,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -24,7 +25,7 @@ use super::{
     saturating,
 };
 use crate::{
-    error::{Error, Result},
+    error::{CloseReason, Error, Result},
     protocol::admin,
     rpc,
 };
@@ -46,6 +47,7 @@ pub struct AdminConnection {
 pub struct AdminBuilder {
     pub(super) uri: String,
     pub(super) open_timeout: Option<Duration>,
+    pub(super) keepalive: Option<rpc::KeepaliveConfig>,
     pub(super) config: rpc::Config,
 }
 
@@ -59,6 +61,12 @@ impl AdminBuilder {
     /// Limits how long each call may take; unlimited unless stated.
     pub fn call_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.config.call_timeout = timeout.into();
+        self
+    }
+
+    /// Sets when a silent daemon is given up; after 30 seconds unless stated, never with `None`.
+    pub fn keepalive(mut self, keepalive: impl Into<Option<rpc::KeepaliveConfig>>) -> Self {
+        self.keepalive = keepalive.into();
         self
     }
 
@@ -110,6 +118,7 @@ impl AdminConnection {
         AdminBuilder {
             uri: uri.into(),
             open_timeout: Some(Duration::from_secs(30)),
+            keepalive: Some(rpc::KeepaliveConfig::default()),
             config: rpc::Config::default(),
         }
     }
@@ -139,6 +148,11 @@ impl AdminConnection {
     /// The connection had ended already, for another reason than ours.
     pub async fn close(self) -> Result<()> {
         goodbye(&self.client, admin::ConnectCloseArgs).await
+    }
+
+    /// Waits for the connection's end and returns its reason.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        self.client.closed()
     }
 }
 

@@ -54,6 +54,10 @@ async fn connect_to_admin(builder: &AdminBuilder) -> Result<Client> {
         let client = Client::start(wire, &builder.config);
         let opened = client.with_timeout(None).call(admin::ConnectOpenArgs { flags: 0 }).await;
         opened.map_err(|error| not_a_daemon(&socket.path, error))?;
+        // Nothing is asked before: this program has no question for it, and all daemons that speak it answer pings.
+        if let Some(config) = builder.keepalive {
+            client.start_keepalive(config);
+        }
         Ok(client)
     };
     let span = tracing::info_span!("administration", socket = %socket.path.display());

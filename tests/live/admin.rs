@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use libvirt_client::{Connection, Error, TypedParams, admin::AdminConnection, enums::ClientTransport};
+use libvirt_client::{
+    CloseReason, Connection, Error, KeepaliveConfig, TypedParams, admin::AdminConnection,
+    enums::ClientTransport,
+};
 
 use crate::{
     TEST,
@@ -10,8 +13,11 @@ use crate::{
 };
 
 async fn administration(daemon: &Daemon) -> AdminConnection {
-    let socket = daemon.directory().join("run/libvirt-admin-sock");
-    AdminConnection::open(format!("libvirtd:///system?socket={}", socket.display())).await.unwrap()
+    AdminConnection::open(uri(daemon)).await.unwrap()
+}
+
+fn uri(daemon: &Daemon) -> String {
+    format!("libvirtd:///system?socket={}", daemon.directory().join("run/libvirt-admin-sock").display())
 }
 
 #[test]
@@ -148,6 +154,22 @@ fn an_idle_daemon_ends_itself() {
         assert!(!daemon.has_ended());
         user.close().await.unwrap();
         wait_until(|| daemon.has_ended()).await;
+    });
+}
+
+#[test]
+fn a_frozen_daemon_is_noticed_by_keepalive() {
+    live(async {
+        let daemon = Daemon::start();
+        let keepalive = KeepaliveConfig { interval: Duration::from_millis(200), count: 1 };
+        let connection = AdminConnection::builder(uri(&daemon)).keepalive(keepalive).open().await.unwrap();
+        tokio::time::sleep(keepalive.interval * 10).await;
+        connection.servers().await.expect("the daemon answers pings");
+        daemon.signal("STOP");
+        let error = connection.servers().await.unwrap_err();
+        assert!(matches!(error.close_reason(), Some(CloseReason::Keepalive { .. })), "{error:?}");
+        assert!(matches!(connection.closed().await, CloseReason::Keepalive { .. }));
+        daemon.signal("CONT");
     });
 }
 
