@@ -100,16 +100,16 @@ fn settings_are_given_by_name_and_read_by_name() {
              {'inbound.average': 100, 'inbound.burst': 30, 'outbound.average': 50, 'outbound.peak': 60})",
         );
         let bandwidth = domain.interface_parameters("tap7").await.unwrap();
-        assert_eq!((bandwidth.inbound_average_kib_per_s, bandwidth.inbound_burst_kib), (Some(100), Some(30)));
+        assert_eq!((bandwidth.inbound_average_kb_per_s, bandwidth.inbound_burst_kib), (Some(100), Some(30)));
         assert_eq!(
-            (bandwidth.outbound_average_kib_per_s, bandwidth.outbound_peak_kib_per_s),
+            (bandwidth.outbound_average_kb_per_s, bandwidth.outbound_peak_kb_per_s),
             (Some(50), Some(60))
         );
         assert!(bandwidth.rest.is_empty(), "{bandwidth:?}");
         assert_eq!(as_python(bandwidth), theirs("domain.interfaceParameters('tap7')"));
         let bandwidth = Bandwidth {
-            inbound_average_kib_per_s: Some(7),
-            outbound_average_kib_per_s: Some(8),
+            inbound_average_kb_per_s: Some(7),
+            outbound_average_kb_per_s: Some(8),
             ..Default::default()
         };
         domain.set_interface_parameters("tap7", bandwidth).await.unwrap();
@@ -320,13 +320,13 @@ fn a_network_port_has_a_bandwidth() {
             sorted(daemon.python(QEMU, &format!("params = {port}.parameters()\n{PRINT}")).lines())
         };
         let bandwidth = port.parameters().await.unwrap();
-        assert_eq!((bandwidth.inbound_average_kib_per_s, bandwidth.inbound_burst_kib), (Some(100), Some(30)));
+        assert_eq!((bandwidth.inbound_average_kb_per_s, bandwidth.inbound_burst_kib), (Some(100), Some(30)));
         assert_eq!(as_python(bandwidth.clone()), theirs());
-        let faster = Bandwidth { inbound_average_kib_per_s: Some(200), ..bandwidth };
+        let faster = Bandwidth { inbound_average_kb_per_s: Some(200), ..bandwidth };
         port.set_parameters(faster).await.unwrap();
         let bandwidth = port.parameters().await.unwrap();
         assert_eq!(
-            (bandwidth.inbound_average_kib_per_s, bandwidth.rest.len()),
+            (bandwidth.inbound_average_kb_per_s, bandwidth.rest.len()),
             (Some(200), 0),
             "{bandwidth:?}"
         );

@@ -135,20 +135,21 @@ params! {
 }
 
 params! {
-    /// Limits of a network interface or of a port of a network; 0 is no limit. Inbound is what the guest receives.
+    /// Limits of a network interface or of a port of a network; 0 is no limit. Inbound is what the guest receives. Rates
+    /// are in units of 1,000 bytes/s and bursts in units of 1,024 bytes, as they are to Linux's `tc`.
     pub struct Bandwidth {
-        /// What it may receive for long, in KiB/s.
-        inbound_average_kib_per_s: u32 = "inbound.average",
-        /// What it may receive in bursts, in KiB/s.
-        inbound_peak_kib_per_s: u32 = "inbound.peak",
+        /// What it may receive for long, in kB/s.
+        inbound_average_kb_per_s: u32 = "inbound.average",
+        /// What it may receive in bursts, in kB/s.
+        inbound_peak_kb_per_s: u32 = "inbound.peak",
         /// How much a burst received may have, in KiB.
         inbound_burst_kib: u32 = "inbound.burst",
-        /// What it is guaranteed to receive, in KiB/s.
-        inbound_floor_kib_per_s: u32 = "inbound.floor",
-        /// What it may send for long, in KiB/s.
-        outbound_average_kib_per_s: u32 = "outbound.average",
-        /// What it may send in bursts, in KiB/s.
-        outbound_peak_kib_per_s: u32 = "outbound.peak",
+        /// What it is guaranteed to receive, in kB/s.
+        inbound_floor_kb_per_s: u32 = "inbound.floor",
+        /// What it may send for long, in kB/s.
+        outbound_average_kb_per_s: u32 = "outbound.average",
+        /// What it may send in bursts, in kB/s.
+        outbound_peak_kb_per_s: u32 = "outbound.peak",
         /// How much a burst sent may have, in KiB.
         outbound_burst_kib: u32 = "outbound.burst",
     }
