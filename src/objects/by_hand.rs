@@ -9,11 +9,12 @@ use super::{
     Connection, CpuMap, Domain, Network, TypedParams,
     connection::Feature,
     enums::{
-        DomainBlockJobInfoFlags, DomainBlockJobType, DomainModificationImpact, DomainSetTimeFlags,
-        DomainVcpuFlags, NetworkUpdateCommand, NetworkUpdateFlags, NetworkUpdateSection, VcpuState,
+        DomainBlockJobInfoFlags, DomainBlockJobType, DomainMemoryStatTags, DomainModificationImpact,
+        DomainSetTimeFlags, DomainVcpuFlags, NetworkUpdateCommand, NetworkUpdateFlags, NetworkUpdateSection,
+        VcpuState,
     },
     found, open,
-    stats::CpuStats,
+    stats::{BalloonStats, CpuStats, NodeCpuStats, NodeMemoryStats},
 };
 use crate::{
     error::{Error, Result},
@@ -87,6 +88,37 @@ impl Connection {
         found(self.domain_by_id(id)).await
     }
 
+    /// Returns what one CPU of the host, or all of them, have spent their time with since it was started.
+    ///
+    /// Calls `REMOTE_PROC_NODE_GET_CPU_STATS` (227), first to learn how much there is to tell, C: `virNodeGetCPUStats`,
+    /// since libvirt 0.9.3. Needs `connect:read`.
+    ///
+    /// # Errors
+    /// What the daemon refuses it with, or why there was no answer.
+    #[doc(alias = "virNodeGetCPUStats")]
+    pub async fn node_cpu_stats(&self, cpu: impl Into<Option<u32>>) -> Result<NodeCpuStats> {
+        let mut arguments = remote::NodeGetCpuStatsArgs { cpu_num: or_all(cpu.into()), nparams: 0, flags: 0 };
+        arguments.nparams = self.client().call(arguments).await?.nparams;
+        let reply = self.client().call(arguments).await?;
+        Ok(reply.params.into_iter().map(|stat| (stat.field, stat.value)).collect::<TypedParams>().into())
+    }
+
+    /// Returns the total, free, buffered and cached memory of one NUMA cell, or of the whole host.
+    ///
+    /// Calls `REMOTE_PROC_NODE_GET_MEMORY_STATS` (228), first to learn how much there is to tell, C:
+    /// `virNodeGetMemoryStats`, since libvirt 0.9.3. Needs `connect:read`.
+    ///
+    /// # Errors
+    /// What the daemon refuses it with, or why there was no answer.
+    #[doc(alias = "virNodeGetMemoryStats")]
+    pub async fn node_memory_stats(&self, cell: impl Into<Option<u32>>) -> Result<NodeMemoryStats> {
+        let cell_num = or_all(cell.into());
+        let mut arguments = remote::NodeGetMemoryStatsArgs { nparams: 0, cell_num, flags: 0 };
+        arguments.nparams = self.client().call(arguments).await?.nparams;
+        let reply = self.client().call(arguments).await?;
+        Ok(reply.params.into_iter().map(|stat| (stat.field, stat.value)).collect::<TypedParams>().into())
+    }
+
     /// Returns how many CPUs the host has, and which are online.
     ///
     /// Calls `REMOTE_PROC_NODE_GET_CPU_MAP` (293), C: `virNodeGetCPUMap`, since libvirt 1.0.0. Needs `connect:read`.
@@ -108,6 +140,37 @@ impl Connection {
 }
 
 impl Domain {
+    /// Gives an inactive domain another name, and returns its handle under that name. This handle keeps the old one.
+    ///
+    /// Calls `REMOTE_PROC_DOMAIN_RENAME` (358), C: `virDomainRename`, since libvirt 1.2.19. Needs `domain:write` and
+    /// `domain:save`.
+    ///
+    /// # Errors
+    /// What the daemon refuses it with, or why there was no answer.
+    #[doc(alias = "virDomainRename")]
+    pub async fn rename(&self, new_name: impl Into<String>) -> Result<Self> {
+        let name = new_name.into();
+        let arguments =
+            remote::DomainRenameArgs { dom: self.to_wire(), new_name: Some(name.clone()), flags: 0 };
+        self.connection.client().call(arguments).await?;
+        Ok(Self::new(remote::NonnullDomain { name, ..self.to_wire() }, &self.connection))
+    }
+
+    /// Returns what hypervisor and balloon driver tell of the memory of a running domain.
+    ///
+    /// Calls `REMOTE_PROC_DOMAIN_MEMORY_STATS` (159), C: `virDomainMemoryStats`, since libvirt 0.7.5. Needs `domain:read`.
+    ///
+    /// # Errors
+    /// What the daemon refuses it with, or why there was no answer.
+    #[doc(alias = "virDomainMemoryStats")]
+    pub async fn memory_stats(&self) -> Result<BalloonStats> {
+        let max_stats = remote::DOMAIN_MEMORY_STATS_MAX;
+        let arguments = remote::DomainMemoryStatsArgs { dom: self.to_wire(), max_stats, flags: 0 };
+        let reply = self.connection.client().call(arguments).await?;
+        let by_name = |stat: remote::DomainMemoryStat| (memory_stat(stat.tag), stat.val);
+        Ok(reply.stats.into_iter().map(by_name).collect::<TypedParams>().into())
+    }
+
     /// Returns state, host CPU, CPU time and the host CPUs that are allowed, of each virtual CPU of a running domain.
     ///
     /// Calls `REMOTE_PROC_DOMAIN_GET_VCPUS` (20) and others to learn the sizes, C: `virDomainGetVcpus`, since libvirt
@@ -365,6 +428,20 @@ impl Network {
             flags: flags.bits(),
         };
         client.call(arguments).await
+    }
+}
+
+/// Counts from 0, with -1 for all.
+fn or_all(number: Option<u32>) -> i32 {
+    number.map_or(-1, |number| i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// Names a tag of memory statistics as the statistics of all domains name the same; a tag that is not known by its number.
+fn memory_stat(tag: i32) -> String {
+    match DomainMemoryStatTags(tag) {
+        DomainMemoryStatTags::ACTUAL_BALLOON => "current".to_owned(),
+        DomainMemoryStatTags::LAST_UPDATE => "last-update".to_owned(),
+        tag => tag.name().map_or_else(|| tag.0.to_string(), str::to_lowercase),
     }
 }
 

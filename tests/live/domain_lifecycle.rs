@@ -71,7 +71,8 @@ fn every_act_leads_to_the_state_that_others_see() {
         let paused = web.start_with(DomainCreateFlags::PAUSED).await.unwrap_err();
         python.is_refused("domain.createWithFlags(1)", &paused);
 
-        web.rename(Some("shop")).await.unwrap();
+        let shop = web.rename("shop").await.unwrap();
+        assert_eq!((shop.name(), shop == web), ("shop", true));
         python.agrees("connection.lookupByName('shop').UUIDString()", web.uuid());
         web.undefine().await.unwrap();
         assert!(connection.find_domain_by_name("shop").await.unwrap().is_none());

@@ -46,7 +46,7 @@ fn what_exists_already_is_told() {
             errors.push(refused("a domain's name", defined));
             errors
                 .push(refused("a domain's UUID", connection.define_domain(domain(kind, "third", ONE)).await));
-            errors.push(refused("a domain's new name", first.rename(Some("second")).await));
+            errors.push(refused("a domain's new name", first.rename("second").await.map(drop)));
 
             let network = |name: &str, uuid: &str| {
                 format!(

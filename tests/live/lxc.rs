@@ -86,7 +86,7 @@ fn a_container_is_started_frozen_and_stopped() {
         both.either("params(domain.blkioParameters())", domain.blkio_parameters().await, dictionary);
         both.either("params(domain.memoryParameters())", domain.memory_parameters().await, dictionary);
         both.either("len(domain.memoryStats())", domain.memory_stats().await, |stats| {
-            stats.len().to_string()
+            libvirt_client::TypedParams::from(stats).len().to_string()
         });
         both.either("domain.securityLabel()", domain.security_label().await, |label| {
             format!("['{}', {}]", label.label, if label.enforcing { "True" } else { "False" })

@@ -87,9 +87,8 @@ fn a_running_machine_tells_its_statistics_and_takes_settings() {
         assert_eq!(names(stats[0].stats.clone()), theirs);
         assert_eq!(stats[0].stats.balloon.current_kib, Some(65536));
 
-        let tags: BTreeSet<i32> =
-            domain.memory_stats().await.unwrap().iter().map(|stat| stat.tag.0).collect();
-        assert_eq!(tags.len().to_string(), python("print(len(domain.memoryStats()))"));
+        let memory = TypedParams::from(domain.memory_stats().await.unwrap());
+        assert_eq!(memory.len().to_string(), python("print(len(domain.memoryStats()))"));
         let perf = domain.perf_events().await.unwrap();
         assert_eq!(names(perf.clone()), python("print(*sorted(domain.perfEvents()), sep='\\n')"));
         assert_eq!(perf.bool("cmt"), Some(false));

@@ -18,6 +18,7 @@ use crate::{
         listener::Listener,
         live,
         machine::{disk, image, machine},
+        python::list,
     },
 };
 
@@ -57,9 +58,11 @@ fn disks_are_told_throttled_resized_and_read() {
             let ours = format!("[{}, {}, {}]", info.capacity, info.allocation, info.physical);
             both.same(format!("domain.blockInfo('{name}')"), ours);
             let stats = domain.block_stats(name).await.unwrap();
-            let (read, written) = ((stats.rd_req, stats.rd_bytes), (stats.wr_req, stats.wr_bytes));
-            let ours = format!("({}, {}, {}, {}, {})", read.0, read.1, written.0, written.1, stats.errs);
-            both.same(format!("domain.blockStats('{name}')"), ours);
+            let counters = [stats.rd_req, stats.rd_bytes, stats.wr_req, stats.wr_bytes, stats.errs];
+            both.same(
+                format!("list(domain.blockStats('{name}'))"),
+                list(counters.map(|count| count.map_or(-1, u64::cast_signed))),
+            );
             let stats = domain.detailed_block_stats(name).await.unwrap();
             both.same_params(&format!("domain.blockStatsFlags('{name}')"), stats);
             let tuned = domain.block_io_tune_with(Some(name), live).await.unwrap();

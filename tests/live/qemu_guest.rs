@@ -73,7 +73,7 @@ fn the_guests_agent_is_asked() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         domain.set_agent_response_timeout(20).await.unwrap();
-        domain.set_user_password(Some("root"), Some("s3cret")).await.unwrap();
+        domain.set_user_password("root", "s3cret").await.unwrap();
         domain
             .set_authorized_ssh_keys("root", ["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB other"])
             .await
@@ -156,7 +156,7 @@ fn the_guests_agent_is_asked() {
             format!("[{}]", leases.iter().map(one).collect::<Vec<_>>().join(", "))
         });
         let stats = domain.memory_stats().await.unwrap();
-        assert!(stats.len() > 3, "the guest's driver tells of its memory: {stats:?}");
+        assert!(stats.usable_kib.is_some(), "the guest's driver tells of its memory: {stats:?}");
         // In the order of the guest's agent.
         let keys = domain.authorized_ssh_keys("root").await.unwrap();
         assert_eq!(sorted(keys.clone()), "[ssh-ed25519 AAAA one, ssh-ed25519 BBBB other]");

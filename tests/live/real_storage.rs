@@ -145,7 +145,7 @@ fn pools_are_listed_and_described() {
         );
         both.refused(
             "connection.findStoragePoolSources('dir', None)",
-            connection.find_storage_pool_sources("dir", None).await,
+            connection.storage_pool_sources("dir", None).await,
         );
         both.refused(
             "connection.storagePoolCreateXML('<pool/>')",
@@ -201,23 +201,17 @@ fn a_volume_is_made_copied_resized_wiped_and_deleted() {
             );
         }
         assert_eq!(pool.volume_by_name("raw.img").await.unwrap(), raw);
-        assert_eq!(connection.storage_vol_by_path(&path).await.unwrap(), raw);
-        assert_eq!(connection.storage_vol_by_key(raw.key()).await.unwrap(), raw);
+        assert_eq!(connection.volume_by_path(&path).await.unwrap(), raw);
+        assert_eq!(connection.volume_by_key(raw.key()).await.unwrap(), raw);
         assert_eq!(raw.storage_pool().await.unwrap(), pool);
         both.same("raw.storagePoolLookupByVolume().name()", raw.pool_name());
         let missing = pool.volume_by_name("none").await;
         assert!(missing.as_ref().is_err_and(Error::is_not_found), "{missing:?}");
         both.refused("pool.storageVolLookupByName('none')", missing);
-        both.refused(
-            "connection.storageVolLookupByPath('/none')",
-            connection.storage_vol_by_path("/none").await,
-        );
-        both.refused(
-            "connection.storageVolLookupByKey('/none')",
-            connection.storage_vol_by_key("/none").await,
-        );
+        both.refused("connection.storageVolLookupByPath('/none')", connection.volume_by_path("/none").await);
+        both.refused("connection.storageVolLookupByKey('/none')", connection.volume_by_key("/none").await);
         assert!(pool.find_volume_by_name("none").await.unwrap().is_none());
-        assert!(connection.find_storage_vol_by_key("/none").await.unwrap().is_none());
+        assert!(connection.find_volume_by_key("/none").await.unwrap().is_none());
         both.refused("raw.resize(4096)", raw.resize(4096).await);
         let again = volume("raw.img", "raw");
         both.refused(format!("pool.createXML({again:?})"), pool.create_volume(again).await);

@@ -147,7 +147,7 @@ fn questions_about_the_host() {
             connection.domain_xml_from_native("qemu-argv", "qemu") => "connection.domainXMLFromNative('qemu-argv', 'qemu')",
             connection.domain_xml_to_native("qemu-argv", "<domain/>")
                 => "connection.domainXMLToNative('qemu-argv', '<domain/>')",
-            connection.node_memory_stats(-1) => "connection.getMemoryStats(-1)",
+            connection.node_memory_stats(None) => "connection.getMemoryStats(-1)",
             connection.node_memory_parameters() => "connection.getMemoryParameters()",
             connection.node_alloc_pages([2048], [0], 0, 1) => "connection.allocPages({2048: 0}, 0, 1)",
             connection.node_suspend_for_duration(NodeSuspendTarget::MEM, Duration::from_secs(60))
@@ -271,7 +271,7 @@ fn what_is_newer_than_the_daemon() {
             (11_002_000, "DOMAIN_GET_AUTOSTART_ONCE", web.autostart_once().await.err()),
             (11_002_000, "DOMAIN_SET_AUTOSTART_ONCE", web.set_autostart_once(true).await.err()),
             (11_002_000, "DOMAIN_SET_THROTTLE_GROUP", web.set_throttle_group("slow", limit).await.err()),
-            (11_002_000, "DOMAIN_DEL_THROTTLE_GROUP", web.delete_throttle_group(Some("slow")).await.err()),
+            (11_002_000, "DOMAIN_DEL_THROTTLE_GROUP", web.delete_throttle_group("slow").await.err()),
             (
                 12_005_000,
                 "DOMAIN_ANNOUNCE_INTERFACE",

@@ -90,12 +90,12 @@ fn pools_without_a_definition_end_when_they_stop() {
         python.agrees("connection.storagePoolLookupByName('kept').isPersistent()", 1);
         kept.undefine().await.unwrap();
 
-        let sources = connection.find_storage_pool_sources("logical", None).await.unwrap();
+        let sources = connection.storage_pool_sources("logical", None).await.unwrap();
         python.agrees("connection.findStoragePoolSources('logical', None)", sources);
         let netfs = "<source><host name='localhost'/></source>";
-        let sources = connection.find_storage_pool_sources("netfs", Some(netfs)).await.unwrap();
+        let sources = connection.storage_pool_sources("netfs", Some(netfs)).await.unwrap();
         python.agrees(&format!("connection.findStoragePoolSources('netfs', \"{netfs}\")"), sources);
-        let refused = connection.find_storage_pool_sources("scsi", None).await.unwrap_err();
+        let refused = connection.storage_pool_sources("scsi", None).await.unwrap_err();
         python.is_refused("connection.findStoragePoolSources('scsi', None)", &refused);
     });
 }
@@ -120,8 +120,8 @@ fn volumes_come_and_go() {
         python.agrees("volume.path()", &path);
         for found in [
             images.volume_by_name("disk").await.unwrap(),
-            connection.storage_vol_by_path(&path).await.unwrap(),
-            connection.storage_vol_by_key(disk.key()).await.unwrap(),
+            connection.volume_by_path(&path).await.unwrap(),
+            connection.volume_by_key(disk.key()).await.unwrap(),
         ] {
             assert_eq!(found, disk);
         }
@@ -143,11 +143,11 @@ fn volumes_come_and_go() {
         other.delete().await.unwrap();
         python.agrees("[one.name() for one in pool.listAllVolumes()]", "[disk]");
         assert!(images.find_volume_by_name("copy").await.unwrap().is_none());
-        assert!(connection.find_storage_vol_by_path("/none").await.unwrap().is_none());
+        assert!(connection.find_volume_by_path("/none").await.unwrap().is_none());
         for (missing, lookup) in [
             (images.volume_by_name("copy").await, "pool.storageVolLookupByName('copy')"),
-            (connection.storage_vol_by_path("/none").await, "connection.storageVolLookupByPath('/none')"),
-            (connection.storage_vol_by_key("none").await, "connection.storageVolLookupByKey('none')"),
+            (connection.volume_by_path("/none").await, "connection.storageVolLookupByPath('/none')"),
+            (connection.volume_by_key("none").await, "connection.storageVolLookupByKey('none')"),
         ] {
             python.is_refused(lookup, &missing.unwrap_err());
         }

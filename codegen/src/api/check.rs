@@ -18,6 +18,9 @@ use crate::{
 /// What a field of integers can be instead of an enum.
 pub(crate) const BOOL: &str = "bool";
 
+/// What a result can be instead of an enum: a count that is -1 where nothing counts.
+pub(crate) const COUNTER: &str = "counter";
+
 impl Api {
     /// Sees that each procedure has an entry that fits it. Definitions of another libvirt than the one that the file
     /// was written for (`complete` is false) may lack procedures and have others, which then have no method.
@@ -37,7 +40,7 @@ impl Api {
             }
             self.check_flags(tables, entry)?;
             self.check_none(tables, entry)?;
-            for text in entry.enums.values().filter(|text| text.text != BOOL) {
+            for text in entry.enums.values().filter(|text| ![BOOL, COUNTER].contains(&text.text.as_str())) {
                 self.find_enum(tables, text)?;
             }
             if complete && matches!(entry.becomes, Becomes::Method { .. } | Becomes::Event(_)) {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Diagnostic, Source, Span};
 
-pub(crate) use check::{BOOL, described, is_flags};
+pub(crate) use check::{BOOL, COUNTER, described, is_flags};
 
 /// What `api.toml` says.
 #[derive(Debug)]

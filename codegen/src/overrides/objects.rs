@@ -43,7 +43,11 @@ pub const NAMED: (&str, &str) = ("NodeDevice", "name");
 pub const CPU_MAP: &str = "cpumap";
 
 /// Methods that are written by hand in `src/objects`, with what they do besides calling.
-const BY_HAND: [(&str, &str); 17] = [
+const BY_HAND: [(&str, &str); 21] = [
+    ("REMOTE_PROC_DOMAIN_MEMORY_STATS", "names what the tags mean"),
+    ("REMOTE_PROC_DOMAIN_RENAME", "returns the handle by its new name"),
+    ("REMOTE_PROC_NODE_GET_CPU_STATS", "names what the fields mean"),
+    ("REMOTE_PROC_NODE_GET_MEMORY_STATS", "names what the fields mean"),
     ("REMOTE_PROC_DOMAIN_GET_VCPUS", "asks for the sizes of the maps, and takes the maps apart"),
     ("REMOTE_PROC_DOMAIN_GET_VCPU_PIN_INFO", "asks for the sizes of the maps, and takes the maps apart"),
     ("REMOTE_PROC_DOMAIN_GET_EMULATOR_PIN_INFO", "asks for the size of the map"),
@@ -149,11 +153,23 @@ pub fn path(procedure: &str) -> Option<&'static str> {
     PATHS.iter().find(|(name, _)| *name == procedure).map(|(_, argument)| *argument)
 }
 
+/// Texts that the protocol lets be absent and libvirt does not.
+const REQUIRED: [(&str, &str); 3] = [
+    ("REMOTE_PROC_DOMAIN_DEL_THROTTLE_GROUP", "group"),
+    ("REMOTE_PROC_DOMAIN_SET_USER_PASSWORD", "password"),
+    ("REMOTE_PROC_DOMAIN_SET_USER_PASSWORD", "user"),
+];
+
+/// Tells whether a text has to be there, whatever the protocol says.
+#[must_use]
+pub fn is_required(procedure: &str, argument: &str) -> bool {
+    REQUIRED.contains(&(procedure, argument))
+}
+
 /// Results that say nothing: they count what is in a list beside them, are always 0, or are what was given.
-const IDLE_RESULTS: [(&str, &str); 5] = [
+const IDLE_RESULTS: [(&str, &str); 4] = [
     ("REMOTE_PROC_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT", "result"),
     ("REMOTE_PROC_DOMAIN_CREATE_WITH_FLAGS", "dom"),
-    ("REMOTE_PROC_DOMAIN_RENAME", "retcode"),
     ("ADMIN_PROC_CONNECT_GET_LOGGING_FILTERS", "nfilters"),
     ("ADMIN_PROC_CONNECT_GET_LOGGING_OUTPUTS", "noutputs"),
 ];
@@ -193,10 +209,8 @@ pub const EVENTS: [(&str, Option<&str>, &str); 7] = [
 ];
 
 /// Structs in results that would have an unfit name by rule.
-const RESULT_NAMES: [(&str, &str); 4] = [
+const RESULT_NAMES: [(&str, &str); 2] = [
     ("remote_domain_fsinfo", "DomainFsInfo"),
-    ("remote_node_get_cpu_stats", "NodeCpuStat"),
-    ("remote_node_get_memory_stats", "NodeMemoryStat"),
     ("remote_storage_vol_get_info_flags_ret", "StorageVolInfoByFlags"),
 ];
 
@@ -241,6 +255,7 @@ pub fn all() -> Vec<&'static str> {
         .chain(&IDLE_RESULTS)
         .chain(&RESULT_NAMES)
         .chain(&NO_FILTERS)
+        .chain(&REQUIRED)
         .map(first);
     pairs.chain(told_by).chain(numbering).chain(TYPED_PARAMS).chain(ASK_FOR_STRINGS).collect()
 }

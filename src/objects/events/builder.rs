@@ -2,7 +2,7 @@
 
 use super::Events;
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorCode, Result},
     objects::{
         Connection, Domain, Network, NodeDevice, Secret, StoragePool,
         enums::{
@@ -161,8 +161,8 @@ impl EventsBuilder {
     /// and the like for each object that there are events about.
     ///
     /// # Errors
-    /// The daemon or its driver does not have one of the kinds; of those that were asked for as “all”, the daemon has
-    /// none. [`Error::Unsupported`] if no kind was asked for.
+    /// The daemon or its driver does not have one of the kinds, or refuses it. Of those that were asked for as “all”, what
+    /// it does not have is left out, unless that is everything. [`Error::Unsupported`] if no kind was asked for.
     ///
     /// # Cancel safety
     /// A subscription whose future is dropped is cancelled.
@@ -192,7 +192,7 @@ impl EventsBuilder {
         let (subscription, refused) = self.connection.client().subscribe_to_all(sources).await?;
         let none_is_left = refused.len() == required.len();
         for (place, error) in refused {
-            if none_is_left || required.get(place) == Some(&true) {
+            if none_is_left || required.get(place) == Some(&true) || !is_lacking(&error) {
                 return Err(error);
             }
             tracing::debug!(%error, "a kind of event is not to be had");
@@ -303,6 +303,12 @@ fn legacy_source(id: DomainEventId, message: Option<i32>) -> Result<EventSource>
 /// same one.
 fn domain_wire(domain: &Domain) -> remote::NonnullDomain {
     remote::NonnullDomain { id: -1, ..domain.wire.clone() }
+}
+
+/// Tells whether a refusal says that the daemon or its driver does not have a kind of event: of a number that it does not
+/// know, a daemon says that it is an internal error.
+fn is_lacking(error: &Error) -> bool {
+    error.is_unsupported() || error.code() == Some(ErrorCode::INTERNAL_ERROR)
 }
 
 fn is_known(id: DomainEventId) -> bool {

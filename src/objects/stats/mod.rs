@@ -24,6 +24,7 @@
 mod domain;
 mod guest;
 mod job;
+mod node;
 
 #[cfg(test)]
 mod tests;
@@ -38,3 +39,4 @@ pub use guest::{
     GuestInterface, GuestLoad, GuestOs, GuestUser, GuestVcpus,
 };
 pub use job::JobStats;
+pub use node::{NodeCpuStats, NodeMemoryStats};

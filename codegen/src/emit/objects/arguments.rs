@@ -198,6 +198,12 @@ impl Builder<'_, '_> {
                 own("impl AsRef<Path>", format!("{client}.observed(absolute({name}))?"))
             }
             Shape::String(_) => own("impl Into<String>", format!("{name}.into()")),
+            Shape::Optional(inner)
+                if matches!(**inner, Shape::String(_))
+                    && overrides::is_required(&self.method.procedure.wire, &member.wire) =>
+            {
+                own("impl Into<String>", format!("Some({name}.into())"))
+            }
             Shape::Optional(inner) if matches!(**inner, Shape::String(_)) => {
                 own("Option<&str>", format!("{name}.map(str::to_owned)"))
             }
@@ -226,6 +232,7 @@ impl Builder<'_, '_> {
         Ok(match self.objects.meaning(member, self.words(&[self.method.entry]))? {
             Meaning::Plain => (ty.to_owned(), name.to_owned()),
             Meaning::Bool => ("bool".to_owned(), format!("{name}.into()")),
+            Meaning::Counter => return Err(self.unknown(member)),
             Meaning::Enum { rust, flags: true } => {
                 let cast = if ty == "u32" { String::new() } else { format!(" as {ty}") };
                 (format!("enums::{rust}"), format!("{name}.bits(){cast}"))

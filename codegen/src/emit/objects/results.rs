@@ -448,6 +448,7 @@ impl<'a> Results<'a> {
         let (ty, expression) = match self.objects.meaning(member, words)? {
             Meaning::Plain => (ty.to_owned(), place.to_owned()),
             Meaning::Bool => ("bool".to_owned(), format!("{place} != 0")),
+            Meaning::Counter => ("Option<u64>".to_owned(), format!("u64::try_from({place}).ok()")),
             Meaning::Enum { rust, flags: true } => {
                 let cast = if ty == "u32" { "" } else { " as u32" };
                 (format!("enums::{rust}"), format!("enums::{rust}::from_bits_retain({place}{cast})"))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Objects;
 use crate::{
-    api::{BOOL, Entry, is_flags},
+    api::{BOOL, COUNTER, Entry, is_flags},
     emit::model::{ItemKind, Member, Shape},
     error::Error,
     names,
@@ -41,6 +41,8 @@ pub(super) enum Meaning {
     Plain,
     /// 0 or 1.
     Bool,
+    /// A count, or -1 where nothing counts.
+    Counter,
     /// A type of the public enums, by its Rust name; whether its values are combined.
     Enum { rust: String, flags: bool },
     /// A time, counted in what the function of `Duration` says: `millis`.
@@ -57,6 +59,9 @@ impl Objects<'_> {
             let Some(said) = said(&entry.enums, member, words.place) else { continue };
             if said.text == BOOL {
                 return Ok(Meaning::Bool);
+            }
+            if said.text == COUNTER {
+                return Ok(Meaning::Counter);
             }
             let c_name = self.api.find_enum(self.tables, said)?;
             return Ok(Meaning::Enum { rust: names::api_enum(c_name), flags: is_flags(c_name) });
