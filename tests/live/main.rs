@@ -21,6 +21,7 @@ mod ending;
 mod errors;
 mod event_families;
 mod events;
+mod examples;
 mod files;
 mod guests;
 mod harness;

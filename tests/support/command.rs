@@ -91,6 +91,19 @@ impl Background {
         Self { child, errors }
     }
 
+    /// Interrupts the program, as Ctrl-C does.
+    #[track_caller]
+    pub(crate) fn interrupt(&self) {
+        let mut kill = Command::new("kill");
+        kill.args(["-INT", &self.child.id().to_string()]);
+        run(kill, Duration::from_secs(10)).expect_success();
+    }
+
+    /// Waits for the program's end, and gives up after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        wait(&mut self.child, limit)
+    }
+
     /// Waits for the program's end and fails the test when it fails or takes longer than `limit`.
     #[track_caller]
     pub(crate) fn expect_success(mut self, limit: Duration) {
