@@ -256,6 +256,48 @@ async fn a_subscription_may_be_dropped_at_every_poll() {
 }
 
 #[tokio::test]
+async fn goodbye_waits_until_dropped_subscriptions_are_cancelled() {
+    let (near, far) = duplex(64);
+    let mut daemon = Daemon { stream: far, decoder: FrameDecoder::default() };
+    let opening = tokio::spawn(
+        Connection::builder("unused:///").open_over(ByteStream(near), "test:///default".to_owned()),
+    );
+    let answer = async |daemon: &mut Daemon| {
+        let call = daemon.receive().await.unwrap();
+        let procedure = remote::Procedure(call.header.proc);
+        match procedure {
+            remote::Procedure::AUTH_LIST => {
+                daemon.reply(&call, &remote::AuthListRet { types: Vec::new() }).await;
+            }
+            remote::Procedure::CONNECT_SUPPORTS_FEATURE => daemon.reply(&call, &1i32).await,
+            remote::Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY => daemon.reply(&call, &7i32).await,
+            _ => daemon.reply(&call, &()).await,
+        }
+        procedure
+    };
+    while answer(&mut daemon).await != remote::Procedure::CONNECT_OPEN {}
+    for _ in 0..3 {
+        answer(&mut daemon).await;
+    }
+    let connection = opening.await.unwrap().unwrap();
+    let subscribing = tokio::spawn(connection.events().domain_lifecycle().subscribe());
+    answer(&mut daemon).await;
+    drop(subscribing.await.unwrap().unwrap());
+    let closing = tokio::spawn(connection.close());
+    let cancel = daemon.receive().await.unwrap();
+    assert_eq!(
+        cancel.header.proc,
+        remote::Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY.0,
+        "the first thing after the subscription was dropped"
+    );
+    let early = tokio::time::timeout(Duration::from_millis(100), daemon.receive()).await;
+    assert!(early.is_err(), "{:?}", early.map(|call| call.map(|call| call.header)));
+    daemon.reply(&cancel, &()).await;
+    assert_eq!(answer(&mut daemon).await, remote::Procedure::CONNECT_CLOSE);
+    closing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn opening_and_closing_may_be_dropped_at_every_poll() {
     let mut opened = 0;
     for polls in 0..80 {

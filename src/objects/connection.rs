@@ -212,7 +212,8 @@ impl Connection {
         if self.inner.features.typed_param_string { TypedParameterFlags::STRING_OKAY.bits() } else { 0 }
     }
 
-    /// Tells the daemon goodbye, writes what was handed over before, and ends the connection for all its clones.
+    /// Tells the daemon goodbye, once subscriptions that were dropped are cancelled; writes what was handed over before, and
+    /// ends the connection for all its clones.
     /// (`CONNECT_CLOSE`; C: `virConnectClose`).
     ///
     /// # Errors
@@ -234,6 +235,8 @@ impl Connection {
 /// Calls what says goodbye to the daemon, and ends the connection whether it answers or not.
 pub(super) async fn goodbye<C: Call<Reply = ()>>(client: &Client, call: C) -> Result<()> {
     let is_ours = |error: &Error| matches!(error, Error::Closed(CloseReason::Client) | Error::Timeout { .. });
+    // A libvirtd 9.0.0 that cancels and closes at the same time has been seen to crash.
+    let _ = tokio::time::timeout(GOODBYE, client.settle()).await;
     let said = expecting(is_ours, client.with_timeout(GOODBYE).call(call)).await;
     client.close().await;
     match said {

@@ -380,6 +380,11 @@ impl Client {
         let _ = self.shared.commands.send(Command::Leave { key, queue });
     }
 
+    /// Waits until the registrations whose last reader has gone are cancelled.
+    pub(crate) async fn settle(&self) {
+        self.shared.registrations.settle().await;
+    }
+
     pub(super) async fn cancel_registration(&self, cancel: &'static ProcedureInfo, arguments: Bytes) {
         let Ok(frame) = encode_call(cancel, &arguments, 0) else { return };
         if let Err(error) = self.exchange(Request::new(cancel, frame)).await {

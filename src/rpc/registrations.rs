@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::{
     Client,
@@ -110,7 +111,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.client.leave(self.key, self.queue.clone());
-        let (client, slot) = (self.client.clone(), self.slot.clone());
+        let (cancelling, slot) = (Cancelling::begin(&self.client), self.slot.clone());
         let (cancel, arguments) = (self.cancel, self.cancel_arguments.clone());
         // On a task of its own, so that it waits its turn like every call, whoever drops this and wherever.
         let runtime = self.client.runtime().clone();
@@ -119,9 +120,27 @@ impl Drop for Registration {
             state.readers = state.readers.saturating_sub(1);
             if state.readers == 0 {
                 state.number = None;
-                client.cancel_registration(cancel, arguments).await;
+                cancelling.client.cancel_registration(cancel, arguments).await;
             }
         });
+    }
+}
+
+/// A cancelling that has begun, and ends when this is dropped.
+struct Cancelling {
+    client: Client,
+}
+
+impl Cancelling {
+    fn begin(client: &Client) -> Self {
+        client.registrations().cancelling.send_modify(|count| *count += 1);
+        Self { client: client.clone() }
+    }
+}
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.client.registrations().cancelling.send_modify(|count| *count -= 1);
     }
 }
 
@@ -129,9 +148,17 @@ impl Drop for Registration {
 #[derive(Debug, Default)]
 pub(super) struct Registrations {
     slots: Mutex<HashMap<Vec<u8>, Weak<Slot>>>,
+    /// How many are being cancelled.
+    cancelling: watch::Sender<usize>,
 }
 
 impl Registrations {
+    /// Waits until nothing is being cancelled.
+    pub(super) async fn settle(&self) {
+        // The sender is ours, so there is always somebody to wait for.
+        let _ = self.cancelling.subscribe().wait_for(|count| *count == 0).await;
+    }
+
     fn slot(&self, call: &[u8]) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| slot.strong_count() > 0);

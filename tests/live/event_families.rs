@@ -193,6 +193,20 @@ fn the_end_of_the_daemons_own_connection_is_asked_for_again_and_again() {
 }
 
 #[test]
+fn a_daemon_survives_subscriptions_that_end_with_their_connection() {
+    live(async {
+        let daemon = Daemon::start();
+        // The libvirtd of this version crashed in one of some forty rounds when it cancelled and closed at once.
+        for _ in 0..60 {
+            let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+            drop(connection.events().all().subscribe().await.unwrap());
+            connection.close().await.unwrap();
+        }
+        assert_eq!(daemon.virsh(TEST, &["list", "--name"]), "test");
+    });
+}
+
+#[test]
 fn daemons_without_callback_ids_are_asked_in_their_way() {
     live(async {
         let daemon = Daemon::start();
