@@ -150,7 +150,7 @@ fn about_domain(event: &DomainEvent) -> String {
         DomainEvent::AgentLifecycle { state, reason, .. } => format!("guest agent {state} ({reason})"),
         DomainEvent::MigrationIteration { iteration, .. } => format!("migration, pass {iteration}"),
         DomainEvent::JobCompleted { stats, .. } => {
-            format!("job completed: {}", values(&stats.clone().into()))
+            format!("job completed: {}", values(&(**stats).clone().into()))
         }
         DomainEvent::MetadataChange { kind, .. } => format!("{kind} changed"),
         DomainEvent::BlockThreshold { dev, excess, .. } => format!("{dev}: {excess} B above threshold"),

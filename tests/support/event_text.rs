@@ -79,7 +79,7 @@ fn of_domain(event: &DomainEvent) -> String {
         DomainEvent::DeviceAdded { dev_alias, .. } => format!("device-added {dev_alias}"),
         DomainEvent::DeviceRemoved { dev_alias, .. } => format!("device-removed {dev_alias}"),
         DomainEvent::Tunable { params, .. } => format!("tunable {}", in_braces(params)),
-        DomainEvent::JobCompleted { stats, .. } => format!("job-completed {}", in_braces(stats)),
+        DomainEvent::JobCompleted { stats, .. } => format!("job-completed {}", in_braces(&**stats)),
         DomainEvent::AgentLifecycle { state, reason, .. } => {
             format!("agent-lifecycle {} {}", state.0, reason.0)
         }

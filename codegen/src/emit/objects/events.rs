@@ -129,7 +129,7 @@ impl<'a> Objects<'a> {
         for event in kinds {
             let Some(body) = event.body(self).map(|id| self.model.item(id)) else { continue };
             let (_, variant) = event.names();
-            let words = Words { entries: &event.entries, place: Place::Top };
+            let words = Words { entries: &event.entries, place: Place::Event };
             let fields = results.converted(event.module, &body.wire, event.members(self), words, "")?;
             about.push(event.members(self).find_map(|member| match member.shape {
                 Shape::Item(_) => self.handle(&member.shape),

@@ -382,7 +382,12 @@ impl<'a> Results<'a> {
         }
         if let (true, Some(ty)) = (self.objects.is_typed_params(&member.shape), words.params()) {
             let expression = format!("TypedParams::from_wire({place}).into()");
-            return Ok(Value { ty: ty.to_owned(), expression, copy: false, eq: false });
+            let (ty, expression) = match words.place {
+                // These structs are large, and all events would be as large as the largest.
+                Place::Event => (format!("Box<{ty}>"), format!("Box::new({expression})")),
+                Place::Top | Place::Inside => (ty.to_owned(), expression),
+            };
+            return Ok(Value { ty, expression, copy: false, eq: false });
         }
         self.shaped(&member.shape, place, connection).ok_or_else(|| {
             let message = format!(

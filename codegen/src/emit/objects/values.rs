@@ -19,6 +19,8 @@ pub(super) enum Place {
     Top,
     /// In a struct among the results.
     Inside,
+    /// In an event.
+    Event,
 }
 
 /// What `api.toml` says about fields.
@@ -149,7 +151,7 @@ fn said<'e, T>(table: &'e BTreeMap<String, T>, member: &Member, place: Place) ->
     let is_it = |name: &str| name == member.wire || name == member.rust;
     let mut entries = table.iter();
     let found = match place {
-        Place::Top => entries.find(|(key, _)| is_it(key)),
+        Place::Top | Place::Event => entries.find(|(key, _)| is_it(key)),
         Place::Inside => entries.find(|(key, _)| key.rsplit_once('.').is_some_and(|(_, name)| is_it(name))),
     };
     found.map(|(_, said)| said)
