@@ -229,15 +229,25 @@ impl Daemon {
         nsenter
     }
 
-    /// Sends a signal to libvirtd: `STOP`, `CONT`, `TERM`; and `KILL`, after which it is gone when this returns.
+    /// Sends a signal to libvirtd: `STOP`, after which it stands still when this returns; `KILL`, after which it is gone;
+    /// `CONT`, `TERM`.
     #[track_caller]
     pub(crate) fn signal(&self, signal: &str) {
         self.shell(&format!("kill -{signal} $(cat {}/run/libvirtd.pid)", self.directory.display()));
         let end = Instant::now() + COMMAND_LIMIT;
-        while signal == "KILL" && !self.has_ended() {
-            assert!(Instant::now() < end, "libvirtd did not end when it was killed\n{}", self.log());
+        while (signal == "KILL" && !self.has_ended()) || (signal == "STOP" && !self.stands_still()) {
+            assert!(Instant::now() < end, "libvirtd runs on after SIG{signal}\n{}", self.log());
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Tells whether all threads of libvirtd are stopped: each stops by itself, and one that has not may still answer.
+    #[track_caller]
+    fn stands_still(&self) -> bool {
+        let pid = format!("$(cat {}/run/libvirtd.pid)", self.directory.display());
+        // A thread may end while its state is read.
+        let states = self.shell(&format!("sed -n s/^State://p /proc/{pid}/task/*/status || true"));
+        !states.is_empty() && states.lines().all(|state| state.trim().starts_with('T'))
     }
 
     /// Tells whether libvirtd has ended.
