@@ -136,11 +136,11 @@ fn results_come_back() {
     comes_back::<DomainDiskError>(json!({"disk": "vda", "error": "NO_SPACE"}));
     comes_back::<DomainBlockInfo>(json!({"allocation": 1, "capacity": 2, "physical": 3}));
     comes_back::<DomainBlockStats>(
-        json!({"rd_req": 1, "rd_bytes": 2, "wr_req": 3, "wr_bytes": 4, "errs": -1}),
+        json!({"rd_req": 1, "rd_bytes": 2, "wr_req": 3, "wr_bytes": 4, "errs": null}),
     );
     comes_back::<DomainInterfaceStats>(json!({
         "rx_bytes": 1, "rx_packets": 2, "rx_errs": 3, "rx_drop": 4,
-        "tx_bytes": 5, "tx_packets": 6, "tx_errs": 7, "tx_drop": -1
+        "tx_bytes": 5, "tx_packets": 6, "tx_errs": 7, "tx_drop": null
     }));
     comes_back::<DomainFsInfo>(
         json!({"mountpoint": "/", "name": "vda1", "fstype": "ext4", "dev_aliases": ["vda"]}),

@@ -8,6 +8,7 @@ use libvirt_client::{
     rpc::{Client, Config},
     transport::unix,
 };
+use tracing::Instrument;
 
 use crate::{
     TEST,
@@ -96,7 +97,9 @@ fn sasl_is_asked_for_and_answered() {
         let error = Connection::open(daemon.uri(TEST)).await.unwrap_err();
         assert!(matches!(&error, Error::Auth(why) if why.contains("sasl")), "{error}");
 
-        let (open, client) = log_in(&daemon, "secret").await;
+        // Whoever makes a connection by hand says what it is to.
+        let span = tracing::info_span!("connection", uri = TEST);
+        let (open, client) = log_in(&daemon, "secret").instrument(span).await;
         open.unwrap();
         let hostname = client.call(remote::ConnectGetHostnameArgs).await.unwrap().hostname;
         assert_eq!(hostname, daemon.shell("hostname"));

@@ -169,7 +169,8 @@ fn inspect_tells_what_virsh_tells_and_why_it_tells_no_more() {
             ("domain.info()[1]", report["domain"]["info"]["max_memory_kib"].to_string()),
             ("domain.autostart()", u8::from(report["domain"]["autostart"] == true).to_string()),
             ("len(domain.memoryStats())", {
-                report["statistics"]["memory"].as_array().unwrap().len().to_string()
+                let memory = report["statistics"]["memory"].as_object().unwrap();
+                memory.values().filter(|value| value.is_number()).count().to_string()
             }),
             ("connection.domainListGetStats([domain])[0][1]['block.count']", {
                 report["statistics"]["all"]["block_count"].to_string()
