@@ -126,7 +126,7 @@ fn results_come_back() {
     comes_back::<DomainJobInfo>(json!({
         "kind": "NONE", "time_elapsed": second, "time_remaining": second,
         "data_total": 1, "data_processed": 2, "data_remaining": 3,
-        "mem_total": 4, "mem_processed": 5, "mem_remaining": 6,
+        "memory_total": 4, "memory_processed": 5, "memory_remaining": 6,
         "file_total": 7, "file_processed": 8, "file_remaining": 9
     }));
     let iothread = comes_back::<DomainIothreadInfo>(json!({"iothread_id": 1, "cpus": "0,2"}));
@@ -136,22 +136,22 @@ fn results_come_back() {
     comes_back::<DomainDiskError>(json!({"disk": "vda", "error": "NO_SPACE"}));
     comes_back::<DomainBlockInfo>(json!({"allocation": 1, "capacity": 2, "physical": 3}));
     comes_back::<DomainBlockStats>(
-        json!({"rd_req": 1, "rd_bytes": 2, "wr_req": 3, "wr_bytes": 4, "errs": null}),
+        json!({"read_requests": 1, "read_bytes": 2, "write_requests": 3, "write_bytes": 4, "errors": null}),
     );
     comes_back::<DomainInterfaceStats>(json!({
-        "rx_bytes": 1, "rx_packets": 2, "rx_errs": 3, "rx_drop": 4,
-        "tx_bytes": 5, "tx_packets": 6, "tx_errs": 7, "tx_drop": null
+        "rx_bytes": 1, "rx_packets": 2, "rx_errors": 3, "rx_dropped": 4,
+        "tx_bytes": 5, "tx_packets": 6, "tx_errors": 7, "tx_dropped": null
     }));
     comes_back::<DomainFsInfo>(
-        json!({"mountpoint": "/", "name": "vda1", "fstype": "ext4", "dev_aliases": ["vda"]}),
+        json!({"mount_point": "/", "name": "vda1", "fs_type": "ext4", "device_aliases": ["vda"]}),
     );
     let interface = comes_back::<DomainInterface>(json!({
-        "name": "lo", "hwaddr": null, "addrs": [{"kind": "IPV4", "addr": "127.0.0.1", "prefix": 8}]
+        "name": "lo", "mac": null, "addresses": [{"kind": "IPV4", "address": "127.0.0.1", "prefix": 8}]
     }));
-    assert_eq!(interface.addrs[0].kind, IpAddrType::IPV4);
+    assert_eq!(interface.addresses[0].kind, IpAddrType::IPV4);
     comes_back::<NetworkDhcpLease>(json!({
-        "iface": "virbr0", "expirytime_s": 1, "kind": "IPV6", "mac": "52:54:00:12:34:56", "iaid": null,
-        "ipaddr": "::1", "prefix": 64, "hostname": "web", "clientid": null
+        "interface_name": "virbr0", "expires_at_s": 1, "kind": "IPV6", "mac": "52:54:00:12:34:56", "iaid": null,
+        "address": "::1", "prefix": 64, "hostname": "web", "client_id": null
     }));
     comes_back::<StoragePoolInfo>(
         json!({"state": "RUNNING", "capacity": 3, "allocation": 1, "available": 2}),

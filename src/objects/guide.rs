@@ -83,7 +83,7 @@
 //! for network in connection.networks().active().await? {
 //!     println!("{} on {}", network.name(), network.bridge_name().await?);
 //!     for lease in network.dhcp_leases(None).await? {
-//!         println!("  {} {}", lease.hostname.as_deref().unwrap_or("-"), lease.ipaddr);
+//!         println!("  {} {}", lease.hostname.as_deref().unwrap_or("-"), lease.address);
 //!     }
 //! }
 //! # Ok(())

@@ -46,7 +46,7 @@ fn counters_of_disks_and_interfaces_are_what_others_read() {
         // They grow with the clock.
         let before = python.value("domain.blockStats('vda')");
         let ours = web.block_stats("vda").await.unwrap();
-        let ours = [ours.rd_req, ours.rd_bytes, ours.wr_req, ours.wr_bytes, ours.errs];
+        let ours = [ours.read_requests, ours.read_bytes, ours.write_requests, ours.write_bytes, ours.errors];
         between(&before, &ours, &python.value("domain.blockStats('vda')"));
 
         let before = python.value("domain.interfaceStats('testnet0')");
@@ -54,12 +54,12 @@ fn counters_of_disks_and_interfaces_are_what_others_read() {
         let ours = [
             ours.rx_bytes,
             ours.rx_packets,
-            ours.rx_errs,
-            ours.rx_drop,
+            ours.rx_errors,
+            ours.rx_dropped,
             ours.tx_bytes,
             ours.tx_packets,
-            ours.tx_errs,
-            ours.tx_drop,
+            ours.tx_errors,
+            ours.tx_dropped,
         ];
         between(&before, &ours, &python.value("domain.interfaceStats('testnet0')"));
 
@@ -72,9 +72,11 @@ fn counters_of_disks_and_interfaces_are_what_others_read() {
         let addresses = web.interface_addresses(DomainInterfaceAddressesSource::LEASE).await.unwrap();
         assert_eq!(addresses.len(), 1);
         let ours = addresses.iter().map(|one| {
-            let each =
-                one.addrs.iter().map(|each| format!("[{}, {}, {}]", each.addr, each.prefix, each.kind.0));
-            format!("[{}, {}, {}]", one.name, one.hwaddr.as_deref().unwrap_or("None"), list(each))
+            let each = one
+                .addresses
+                .iter()
+                .map(|each| format!("[{}, {}, {}]", each.address, each.prefix, each.kind.0));
+            format!("[{}, {}, {}]", one.name, one.mac.as_deref().unwrap_or("None"), list(each))
         });
         let theirs = "[[name, one['hwaddr'], [[each['addr'], each['prefix'], each['type']] for each in one['addrs']]] \
                       for name, one in domain.interfaceAddresses(0).items()]";
@@ -156,11 +158,11 @@ fn the_agent_in_the_guest_does_as_it_is_told() {
         let systems = web.fs_info().await.unwrap();
         assert!(!systems.is_empty());
         let ours = systems.iter().map(|one| {
-            format!("[{}, {}, {}, {}]", one.mountpoint, one.name, one.fstype, list(&one.dev_aliases))
+            format!("[{}, {}, {}, {}]", one.mount_point, one.name, one.fs_type, list(&one.device_aliases))
         });
         python.agrees("domain.fsInfo()", list(ours));
         // What is frozen already is not frozen again.
-        let frozen = web.fs_freeze([systems[0].mountpoint.as_str()]).await.unwrap();
+        let frozen = web.fs_freeze([systems[0].mount_point.as_str()]).await.unwrap();
         assert_eq!(frozen, 1);
         let all: [&str; 0] = [];
         assert_eq!(web.fs_freeze(all).await.unwrap() as usize, systems.len() - 1);

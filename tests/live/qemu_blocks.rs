@@ -58,7 +58,13 @@ fn disks_are_told_throttled_resized_and_read() {
             let ours = format!("[{}, {}, {}]", info.capacity, info.allocation, info.physical);
             both.same(format!("domain.blockInfo('{name}')"), ours);
             let stats = domain.block_stats(name).await.unwrap();
-            let counters = [stats.rd_req, stats.rd_bytes, stats.wr_req, stats.wr_bytes, stats.errs];
+            let counters = [
+                stats.read_requests,
+                stats.read_bytes,
+                stats.write_requests,
+                stats.write_bytes,
+                stats.errors,
+            ];
             both.same(
                 format!("list(domain.blockStats('{name}'))"),
                 list(counters.map(|count| count.map_or(-1, u64::cast_signed))),

@@ -99,12 +99,12 @@ fn the_guests_agent_is_asked() {
         let systems = domain.fs_info().await.unwrap();
         both.same("domain.fsInfo()", {
             let one = |info: &libvirt_client::results::DomainFsInfo| {
-                let aliases = format!("{:?}", info.dev_aliases).replace('"', "'");
-                format!("('{}', '{}', '{}', {aliases})", info.mountpoint, info.name, info.fstype)
+                let aliases = format!("{:?}", info.device_aliases).replace('"', "'");
+                format!("('{}', '{}', '{}', {aliases})", info.mount_point, info.name, info.fs_type)
             };
             format!("[{}]", systems.iter().map(one).collect::<Vec<_>>().join(", "))
         });
-        assert_eq!((systems.len(), systems[0].mountpoint.as_str()), (1, "/disk"));
+        assert_eq!((systems.len(), systems[0].mount_point.as_str()), (1, "/disk"));
         both.same_params("domain.guestVcpus()", domain.guest_vcpus().await.unwrap());
         // What the guest is: its load and the bytes that it uses change.
         let types = DomainGuestInfoTypes::OS | DomainGuestInfoTypes::HOSTNAME | DomainGuestInfoTypes::DISKS;
@@ -115,11 +115,11 @@ fn the_guests_agent_is_asked() {
         );
         for source in [DomainInterfaceAddressesSource::LEASE, DomainInterfaceAddressesSource::AGENT] {
             let interfaces = domain.interface_addresses(source).await.unwrap();
-            assert!(interfaces.iter().any(|one| one.hwaddr.as_deref() == Some(MAC)), "{interfaces:?}");
+            assert!(interfaces.iter().any(|one| one.mac.as_deref() == Some(MAC)), "{interfaces:?}");
             let ours = interfaces.iter().flat_map(|one| {
-                one.addrs.iter().map(move |address| {
-                    let mac = one.hwaddr.as_deref().unwrap_or("None");
-                    format!("{} {mac} {} {} {}", one.name, address.kind.0, address.addr, address.prefix)
+                one.addresses.iter().map(move |address| {
+                    let mac = one.mac.as_deref().unwrap_or("None");
+                    format!("{} {mac} {} {} {}", one.name, address.kind.0, address.address, address.prefix)
                 })
             });
             let theirs = format!(
@@ -142,14 +142,14 @@ fn the_guests_agent_is_asked() {
                 format!(
                     "{{'iface': '{}', 'expirytime': {}, 'type': {}, 'mac': {}, 'ipaddr': '{}', 'prefix': {}, \
                      'hostname': {}, 'clientid': {}, 'iaid': {}}}",
-                    lease.iface,
-                    lease.expirytime_s,
+                    lease.interface_name,
+                    lease.expires_at_s,
                     lease.kind.0,
                     text(&lease.mac),
-                    lease.ipaddr,
+                    lease.address,
                     lease.prefix,
                     text(&lease.hostname),
-                    text(&lease.clientid),
+                    text(&lease.client_id),
                     text(&lease.iaid)
                 )
             };

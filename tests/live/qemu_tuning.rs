@@ -316,7 +316,7 @@ fn a_machine_tells_of_itself() {
         both.refused("domain.hostname(2)", domain.hostname().await);
         both.refused("domain.pMWakeup()", domain.pm_wakeup().await);
         let stats = domain.interface_stats("tap-tuned").await.unwrap();
-        assert_eq!((stats.rx_errs, stats.tx_errs), (Some(0), Some(0)));
+        assert_eq!((stats.rx_errors, stats.tx_errors), (Some(0), Some(0)));
         both.refused("domain.interfaceStats('none')", domain.interface_stats("none").await);
         both.check();
 

@@ -49,11 +49,11 @@ fn of_domain(event: &DomainEvent) -> String {
         DomainEvent::ControlError { .. } => "control-error".to_owned(),
         DomainEvent::RtcChange { offset_s, .. } => format!("rtc-change {offset_s}"),
         DomainEvent::Watchdog { action, .. } => format!("watchdog {}", action.0),
-        DomainEvent::IoError { src_path, dev_alias, action, .. } => {
-            format!("io-error {src_path} {dev_alias} {}", action.0)
+        DomainEvent::IoError { source_path, device_alias, action, .. } => {
+            format!("io-error {source_path} {device_alias} {}", action.0)
         }
-        DomainEvent::IoErrorReason { src_path, dev_alias, action, reason, .. } => {
-            format!("io-error-reason {src_path} {dev_alias} {} {reason}", action.0)
+        DomainEvent::IoErrorReason { source_path, device_alias, action, reason, .. } => {
+            format!("io-error-reason {source_path} {device_alias} {} {reason}", action.0)
         }
         DomainEvent::Graphics { phase, local, remote, auth_scheme, subject, .. } => {
             let who: Vec<String> = subject.iter().map(|one| format!("[{},{}]", one.kind, one.name)).collect();
@@ -63,29 +63,31 @@ fn of_domain(event: &DomainEvent) -> String {
         DomainEvent::BlockJob { path, kind, status, .. } => {
             format!("block-job {path} {} {}", kind.0, status.0)
         }
-        DomainEvent::BlockJob2 { dst, kind, status, .. } => {
-            format!("block-job-2 {dst} {} {}", kind.0, status.0)
+        DomainEvent::BlockJob2 { disk, kind, status, .. } => {
+            format!("block-job-2 {disk} {} {}", kind.0, status.0)
         }
-        DomainEvent::DiskChange { old_src_path, new_src_path, dev_alias, reason, .. } => {
-            let (old, new) = (or_none(old_src_path.as_ref()), or_none(new_src_path.as_ref()));
-            format!("disk-change {old} {new} {dev_alias} {}", reason.0)
+        DomainEvent::DiskChange { old_source_path, new_source_path, device_alias, reason, .. } => {
+            let (old, new) = (or_none(old_source_path.as_ref()), or_none(new_source_path.as_ref()));
+            format!("disk-change {old} {new} {device_alias} {}", reason.0)
         }
-        DomainEvent::TrayChange { dev_alias, reason, .. } => format!("tray-change {dev_alias} {}", reason.0),
+        DomainEvent::TrayChange { device_alias, reason, .. } => {
+            format!("tray-change {device_alias} {}", reason.0)
+        }
         // Python has a reason in these, which is always 0.
         DomainEvent::PmWakeup { .. } => "pm-wakeup 0".to_owned(),
         DomainEvent::PmSuspend { .. } => "pm-suspend 0".to_owned(),
         DomainEvent::PmSuspendDisk { .. } => "pm-suspend-disk 0".to_owned(),
         DomainEvent::BalloonChange { actual_kib, .. } => format!("balloon-change {actual_kib}"),
-        DomainEvent::DeviceAdded { dev_alias, .. } => format!("device-added {dev_alias}"),
-        DomainEvent::DeviceRemoved { dev_alias, .. } => format!("device-removed {dev_alias}"),
+        DomainEvent::DeviceAdded { device_alias, .. } => format!("device-added {device_alias}"),
+        DomainEvent::DeviceRemoved { device_alias, .. } => format!("device-removed {device_alias}"),
         DomainEvent::Tunable { params, .. } => format!("tunable {}", in_braces(params)),
         DomainEvent::JobCompleted { stats, .. } => format!("job-completed {}", in_braces(&**stats)),
         DomainEvent::AgentLifecycle { state, reason, .. } => {
             format!("agent-lifecycle {} {}", state.0, reason.0)
         }
         DomainEvent::MigrationIteration { iteration, .. } => format!("migration-iteration {iteration}"),
-        DomainEvent::MetadataChange { kind, nsuri, .. } => {
-            format!("metadata-change {} {}", kind.0, or_none(nsuri.as_ref()))
+        DomainEvent::MetadataChange { kind, namespace, .. } => {
+            format!("metadata-change {} {}", kind.0, or_none(namespace.as_ref()))
         }
         DomainEvent::BlockThreshold { dev, path, threshold, excess, .. } => {
             format!("block-threshold {dev} {} {threshold} {excess}", or_none(path.as_ref()))
