@@ -274,7 +274,9 @@ impl Domain {
         for start in (0..cpus).step_by(remote::DOMAIN_GET_CPU_STATS_NCPUS_MAX as usize) {
             let count = remote::DOMAIN_GET_CPU_STATS_NCPUS_MAX.min(cpus - start);
             let reply = self.cpu_stats_of(nparams, i32::try_from(start).unwrap_or(i32::MAX), count).await?;
-            stats.extend(by_cpu(&reply));
+            // What the daemon leaves out at the end of a part must not move the parts after it.
+            let missing = std::iter::repeat_with(CpuStats::default);
+            stats.extend(by_cpu(&reply).chain(missing).take(count as usize));
         }
         Ok(stats)
     }

@@ -84,7 +84,7 @@ macro_rules! of {
 
         impl EventsBuilder {
             /// Leaves out the events of its kind that are about others than this object; given several times, others
-            /// than these. The daemon sends only what is asked for.
+            /// than these. The daemon sends only what is asked for; each object is registered for on its own, for each kind.
             pub fn $condition(mut self, object: &$object) -> Self {
                 if !self.$field.contains(object) {
                     self.$field.push(object.clone());
