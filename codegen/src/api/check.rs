@@ -97,6 +97,11 @@ impl Api {
             }
             .into());
         }
+        for name in overrides::objects::renamed_fields() {
+            if !model.items.iter().any(|item| has_member(&item.kind, name)) {
+                return Err(Problem::unused_override(name, "protocol/").into());
+            }
+        }
         for name in overrides::objects::all() {
             if model.find(name).is_none() && !described(model).any(|(_, procedure)| procedure.wire == name) {
                 return Err(Problem::unused_override(name, "protocol/").into());
@@ -275,6 +280,10 @@ fn has_typed_params(model: &Model, id: ItemId) -> bool {
             }
             matches!(shape, Shape::Item(inner) if has_typed_params(model, *inner))
         })
+}
+
+fn has_member(kind: &ItemKind, name: &str) -> bool {
+    matches!(kind, ItemKind::Struct(members) if members.iter().any(|member| member.wire == name))
 }
 
 fn listed(names: &BTreeSet<String>) -> String {

@@ -278,6 +278,11 @@ pub fn field(wire: &str) -> Option<&'static str> {
     FIELDS.iter().find(|(name, _)| *name == wire).map(|(_, rust)| *rust)
 }
 
+/// All fields and arguments that are renamed, which must be there in some struct of the definitions.
+pub fn renamed_fields() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|(name, _)| *name)
+}
+
 /// All names that must be there in the definitions that `api.toml` was written for.
 #[must_use]
 pub fn all() -> Vec<&'static str> {
