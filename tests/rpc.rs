@@ -255,46 +255,67 @@ async fn a_subscription_may_be_dropped_at_every_poll() {
     }
 }
 
-#[tokio::test]
-async fn goodbye_waits_until_dropped_subscriptions_are_cancelled() {
+/// Opens a connection whose daemon answers nothing by itself.
+async fn connect_by_hand() -> (Connection, Daemon) {
     let (near, far) = duplex(64);
     let mut daemon = Daemon { stream: far, decoder: FrameDecoder::default() };
     let opening = tokio::spawn(
         Connection::builder("unused:///").open_over(ByteStream(near), "test:///default".to_owned()),
     );
-    let answer = async |daemon: &mut Daemon| {
+    // Authentication, opening, and four questions about features.
+    for _ in 0..6 {
         let call = daemon.receive().await.unwrap();
-        let procedure = remote::Procedure(call.header.proc);
-        match procedure {
+        match remote::Procedure(call.header.proc) {
             remote::Procedure::AUTH_LIST => {
                 daemon.reply(&call, &remote::AuthListRet { types: Vec::new() }).await;
             }
             remote::Procedure::CONNECT_SUPPORTS_FEATURE => daemon.reply(&call, &1i32).await,
-            remote::Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY => daemon.reply(&call, &7i32).await,
             _ => daemon.reply(&call, &()).await,
         }
-        procedure
-    };
-    while answer(&mut daemon).await != remote::Procedure::CONNECT_OPEN {}
-    for _ in 0..3 {
-        answer(&mut daemon).await;
     }
-    let connection = opening.await.unwrap().unwrap();
-    let subscribing = tokio::spawn(connection.events().domain_lifecycle().subscribe());
-    answer(&mut daemon).await;
-    drop(subscribing.await.unwrap().unwrap());
-    let closing = tokio::spawn(connection.close());
-    let cancel = daemon.receive().await.unwrap();
-    assert_eq!(
-        cancel.header.proc,
-        remote::Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY.0,
-        "the first thing after the subscription was dropped"
-    );
+    (opening.await.unwrap().unwrap(), daemon)
+}
+
+/// Receives a call of this procedure, and nothing after it as long as it has no answer.
+async fn receive_alone(daemon: &mut Daemon, procedure: remote::Procedure) -> Frame {
+    let call = daemon.receive().await.unwrap();
+    assert_eq!(call.header.proc, procedure.0);
     let early = tokio::time::timeout(Duration::from_millis(100), daemon.receive()).await;
     assert!(early.is_err(), "{:?}", early.map(|call| call.map(|call| call.header)));
-    daemon.reply(&cancel, &()).await;
-    assert_eq!(answer(&mut daemon).await, remote::Procedure::CONNECT_CLOSE);
-    closing.await.unwrap().unwrap();
+    call
+}
+
+const REGISTER: remote::Procedure = remote::Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY;
+const DEREGISTER: remote::Procedure = remote::Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY;
+
+#[tokio::test]
+async fn goodbye_waits_until_subscriptions_are_settled() {
+    // Dropped when it was there, and dropped on its way.
+    for is_there in [true, false] {
+        let (connection, mut daemon) = connect_by_hand().await;
+        let subscribing = tokio::spawn(connection.events().domain_lifecycle().subscribe());
+        let register = daemon.receive().await.unwrap();
+        assert_eq!(register.header.proc, REGISTER.0);
+        if is_there {
+            daemon.reply(&register, &7i32).await;
+            drop(subscribing.await.unwrap().unwrap());
+        } else {
+            subscribing.abort();
+            assert!(subscribing.await.unwrap_err().is_cancelled());
+        }
+        let closing = tokio::spawn(connection.close());
+        if !is_there {
+            let early = tokio::time::timeout(Duration::from_millis(100), daemon.receive()).await;
+            assert!(early.is_err(), "{:?}", early.map(|call| call.map(|call| call.header)));
+            daemon.reply(&register, &7i32).await;
+        }
+        let cancel = receive_alone(&mut daemon, DEREGISTER).await;
+        daemon.reply(&cancel, &()).await;
+        let goodbye = daemon.receive().await.unwrap();
+        assert_eq!(goodbye.header.proc, remote::Procedure::CONNECT_CLOSE.0);
+        daemon.reply(&goodbye, &()).await;
+        closing.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -212,7 +212,7 @@ impl Connection {
         if self.inner.features.typed_param_string { TypedParameterFlags::STRING_OKAY.bits() } else { 0 }
     }
 
-    /// Tells the daemon goodbye, once subscriptions that were dropped are cancelled; writes what was handed over before, and
+    /// Tells the daemon goodbye, once no subscription is on its way or being cancelled; writes what was handed over before, and
     /// ends the connection for all its clones.
     /// (`CONNECT_CLOSE`; C: `virConnectClose`).
     ///

@@ -24,7 +24,7 @@ use super::{
     driver::{self, Driver},
     events::{Family, Key, Queue, Subscription},
     hook::ErrorHook,
-    registrations::{EventSource, Registration, Registrations},
+    registrations::{EventSource, Registration, Registrations, Unsettled},
     session::{Answer, Refusal},
 };
 use crate::{
@@ -328,7 +328,10 @@ impl Client {
             .into_iter()
             .map(|source| {
                 let procedure = source.procedure;
+                let unsettled = Unsettled::begin(&client);
                 let begin = Registration::begin(client.clone(), source, queue.clone());
+                // If nobody takes them, the registration is dropped first, and so settled once it is cancelled.
+                let begin = async move { (begin.await, unsettled) };
                 (procedure, self.runtime().spawn(begin.instrument(Span::current())))
             })
             .collect();
@@ -342,7 +345,7 @@ impl Client {
                     Error::Timeout { what: procedure.name, after, waiting: Waiting::ForAnswer }
                 })?,
             };
-            match registered.unwrap_or_else(|_| Err(self.closed_error())) {
+            match registered.map_or_else(|_| Err(self.closed_error()), |(registered, _)| registered) {
                 Ok(registration) => registrations.push(registration),
                 Err(error @ Error::Remote(_)) => refused.push((place, error)),
                 Err(error) => return Err(error),
@@ -380,7 +383,7 @@ impl Client {
         let _ = self.shared.commands.send(Command::Leave { key, queue });
     }
 
-    /// Waits until the registrations whose last reader has gone are cancelled.
+    /// Waits until no registration is on its way, nor the cancelling of one whose last reader has gone.
     pub(crate) async fn settle(&self) {
         self.shared.registrations.settle().await;
     }

@@ -111,7 +111,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.client.leave(self.key, self.queue.clone());
-        let (cancelling, slot) = (Cancelling::begin(&self.client), self.slot.clone());
+        let (unsettled, slot) = (Unsettled::begin(&self.client), self.slot.clone());
         let (cancel, arguments) = (self.cancel, self.cancel_arguments.clone());
         // On a task of its own, so that it waits its turn like every call, whoever drops this and wherever.
         let runtime = self.client.runtime().clone();
@@ -120,27 +120,27 @@ impl Drop for Registration {
             state.readers = state.readers.saturating_sub(1);
             if state.readers == 0 {
                 state.number = None;
-                cancelling.client.cancel_registration(cancel, arguments).await;
+                unsettled.client.cancel_registration(cancel, arguments).await;
             }
         });
     }
 }
 
-/// A cancelling that has begun, and ends when this is dropped.
-struct Cancelling {
+/// A registering or cancelling that is on its way until this is dropped.
+pub(super) struct Unsettled {
     client: Client,
 }
 
-impl Cancelling {
-    fn begin(client: &Client) -> Self {
-        client.registrations().cancelling.send_modify(|count| *count += 1);
+impl Unsettled {
+    pub(super) fn begin(client: &Client) -> Self {
+        client.registrations().unsettled.send_modify(|count| *count += 1);
         Self { client: client.clone() }
     }
 }
 
-impl Drop for Cancelling {
+impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.client.registrations().cancelling.send_modify(|count| *count -= 1);
+        self.client.registrations().unsettled.send_modify(|count| *count -= 1);
     }
 }
 
@@ -148,15 +148,15 @@ impl Drop for Cancelling {
 #[derive(Debug, Default)]
 pub(super) struct Registrations {
     slots: Mutex<HashMap<Vec<u8>, Weak<Slot>>>,
-    /// How many are being cancelled.
-    cancelling: watch::Sender<usize>,
+    /// How many are on their way, there or back.
+    unsettled: watch::Sender<usize>,
 }
 
 impl Registrations {
-    /// Waits until nothing is being cancelled.
+    /// Waits until nothing is being registered or cancelled.
     pub(super) async fn settle(&self) {
         // The sender is ours, so there is always somebody to wait for.
-        let _ = self.cancelling.subscribe().wait_for(|count| *count == 0).await;
+        let _ = self.unsettled.subscribe().wait_for(|count| *count == 0).await;
     }
 
     fn slot(&self, call: &[u8]) -> Arc<Slot> {
