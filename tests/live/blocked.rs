@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Saves a domain into a named pipe: the daemon takes the domain's lock, opens the pipe and hangs there until
-/// somebody reads. That it hangs shows in a second call, which has no answer for as long as any call would need.
+/// somebody reads. That it hangs shows in a second call, which has no answer for longer than any call needs, also on a busy machine.
 const SAVE: &str = "\
 import threading
 def start(call):
@@ -18,7 +18,7 @@ def start(call):
 saving = start(lambda: connection.lookupByName(NAME).save(PIPE))
 while True:
     second = start(lambda: connection.lookupByName(NAME))
-    second.join(0.7)
+    second.join(2)
     if second.is_alive(): break
 print('blocked')
 saving.join()
@@ -43,6 +43,6 @@ impl Blocked {
     /// Lets the daemon go on. The domain is off then, since it was saved.
     pub(crate) fn release(self) {
         fs::read(&self.pipe).unwrap();
-        self.saving.expect_success(Duration::from_secs(10));
+        self.saving.expect_success(Duration::from_secs(30));
     }
 }

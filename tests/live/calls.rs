@@ -100,7 +100,7 @@ fn calls_dropped_at_any_time_do_not_mix_up_answers() {
 fn a_call_that_is_not_answered_in_time_fails_and_the_connection_goes_on() {
     live(async {
         let daemon = Daemon::start();
-        let limit = Duration::from_millis(300);
+        let limit = Duration::from_secs(1);
         let connection = Connection::builder(daemon.uri(TEST)).call_timeout(limit).open().await.unwrap();
         let domain = connection.domain_by_name("test").await.unwrap();
         let patient = connection.with_timeout(None).domain_by_name("test").await.unwrap();
@@ -129,7 +129,7 @@ fn opening_a_driver_that_does_not_answer_fails_in_time() {
         // The daemon reads the simulated host from a pipe that nobody writes to.
         let pipe = daemon.fifo("host.xml");
         let uri = daemon.uri(&format!("test://{}", pipe.display()));
-        let limit = Duration::from_millis(300);
+        let limit = Duration::from_secs(1);
         let asked = Instant::now();
         let error = Connection::builder(uri).open_timeout(limit).open().await.unwrap_err();
         assert!(error.is_timeout(), "{error}");

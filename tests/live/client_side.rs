@@ -113,7 +113,7 @@ fn a_domains_number_follows_what_its_handle_does() {
             match step {
                 0 => {}
                 1 => domain.destroy().await.unwrap(),
-                2 | 6 | 8 => domain.with_timeout(Duration::from_secs(9)).start().await.unwrap(),
+                2 | 6 | 8 => domain.with_timeout(Duration::from_secs(30)).start().await.unwrap(),
                 3 => domain.save(&image, None).await.unwrap(),
                 4 => connection.restore_domain(&image, None).await.unwrap(),
                 5 => domain.managed_save().await.unwrap(),

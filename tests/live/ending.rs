@@ -21,13 +21,14 @@ fn a_frozen_daemon_is_noticed_by_keepalive() {
             .await
             .unwrap();
         let domain = connection.domain_by_name("test").await.unwrap();
+        let before = Instant::now();
         daemon.signal("STOP");
         let stopped = Instant::now();
         let error = domain.info().await.unwrap_err();
         let after = stopped.elapsed();
         assert!(matches!(error.close_reason(), Some(CloseReason::Keepalive { .. })), "{error:?}");
-        // Three intervals without a sign of life, of which part of one may have passed before; and half a second for us.
-        assert!(after > interval && after <= interval * 3 + Duration::from_millis(500), "{after:?}");
+        // Three intervals without a sign of life, of which part of one may have passed before. One more is too many.
+        assert!(before.elapsed() > interval && after < interval * 4, "{after:?}");
         assert!(matches!(connection.closed().await, CloseReason::Keepalive { .. }));
         daemon.signal("CONT");
     });
@@ -37,7 +38,8 @@ fn a_frozen_daemon_is_noticed_by_keepalive() {
 fn a_busy_daemon_that_answers_pings_is_not_given_up() {
     live(async {
         let daemon = Daemon::start();
-        let interval = Duration::from_millis(200);
+        // A busy machine may take some hundred milliseconds to answer a ping.
+        let interval = Duration::from_secs(1);
         let connection = Connection::builder(daemon.uri(TEST))
             .keepalive(KeepaliveConfig { interval, count: 1 })
             .open()
@@ -46,7 +48,7 @@ fn a_busy_daemon_that_answers_pings_is_not_given_up() {
         let domain = connection.domain_by_name("test").await.unwrap();
         let blocked = Blocked::domain(&daemon, "test").await;
         let (info, ()) = tokio::join!(domain.info(), async {
-            tokio::time::sleep(interval * 10).await;
+            tokio::time::sleep(interval * 4).await;
             blocked.release();
         });
         assert_eq!(info.unwrap().state.0, 5);
@@ -81,8 +83,8 @@ fn a_killed_daemon_ends_every_pending_call_at_once() {
             .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(calls.iter().all(|call| !call.is_finished()));
-        let killed = Instant::now();
         daemon.signal("KILL");
+        let killed = Instant::now();
         for call in calls {
             let (result, ended) = call.await.unwrap();
             let error = result.unwrap_err();

@@ -23,7 +23,7 @@ use crate::{
     test_domain,
 };
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// An example with its arguments. They are built beside the directory that this program is in.
 #[track_caller]

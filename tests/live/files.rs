@@ -10,26 +10,32 @@ use std::{
     time::Duration,
 };
 
-use libvirt_client::{Connection, Error, ErrorCode};
+use libvirt_client::{Connection, Error};
 use serde_json::{Value, json};
 
 use crate::{
     QEMU, TEST,
+    lxc::{CONTAINERS, knows_first_process},
     qemu::BIOS_ONLY,
     support::{Daemon, daemon::said, live, wait_until},
     test_domain,
 };
 
-/// It shares the host's files.
-const CONTAINER: &str = "<domain type='lxc'><name>c1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
-    <os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg>\
-    <initarg>echo from inside >&amp;3; exec sleep 4711</initarg></os><devices><console type='pty'/></devices></domain>";
+/// Describes a container that shares the host's files, greets over what it was started with, and sleeps.
+fn container(name: &str, seconds: u32) -> String {
+    format!(
+        "<domain type='lxc'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+         <os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg>\
+         <initarg>echo from inside >&amp;3; exec sleep {seconds}</initarg></os>\
+         <devices><console type='pty'/></devices></domain>"
+    )
+}
 
 /// Reads with what a VNC server greets its viewers.
 fn greeting(viewer: impl Into<UnixStream>) -> String {
     let mut viewer: UnixStream = viewer.into();
     viewer.set_nonblocking(false).unwrap();
-    viewer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    viewer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut greeting = [0; 12];
     viewer.read_exact(&mut greeting).unwrap();
     String::from_utf8_lossy(&greeting).into_owned()
@@ -131,24 +137,24 @@ fn a_container_gets_a_socket_and_its_namespaces_are_opened() {
     live(async {
         let daemon = Daemon::start();
         let connection = Connection::open(daemon.uri("lxc:///system")).await.unwrap();
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        let container = connection.create_domain_with_files(CONTAINER, [theirs]).await.unwrap();
-        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut said = [0; 12];
-        ours.read_exact(&mut said).unwrap();
-        assert_eq!(said, *b"from inside\n");
-
-        // The daemon learns of the first process later than that runs.
-        let sleeper = "pgrep -x -f 'sleep 4711'";
-        wait_until(|| !daemon.shell(&format!("{sleeper} || true")).is_empty()).await;
-        let files = loop {
-            match container.lxc_open_namespace().await {
-                Err(error) if error.code() == Some(ErrorCode::OPERATION_INVALID) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                files => break files.unwrap(),
+        let mut attempt = 0;
+        let (container, sleeper) = loop {
+            let (mut ours, theirs) = UnixStream::pair().unwrap();
+            let xml = container(&format!("c{attempt}"), 4711 + attempt);
+            let container = connection.create_domain_with_files(xml, [theirs]).await.unwrap();
+            ours.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut said = [0; 12];
+            ours.read_exact(&mut said).unwrap();
+            assert_eq!(said, *b"from inside\n");
+            if knows_first_process(&container).await {
+                break (container, format!("pgrep -x -f 'sleep {}'", 4711 + attempt));
             }
+            container.destroy().await.unwrap();
+            attempt += 1;
+            assert!(attempt < CONTAINERS, "the daemon learnt the first process of none of {attempt}");
         };
+        wait_until(|| !daemon.shell(&format!("{sleeper} || true")).is_empty()).await;
+        let files = container.lxc_open_namespace().await.unwrap();
         let mut ours: Vec<u64> =
             files.into_iter().map(|file| File::from(file).metadata().unwrap().ino()).collect();
         // What the container's first process is in, by the numbers that name namespaces.

@@ -28,7 +28,7 @@ fn nothing_is_left_behind() {
         drop(daemon);
         assert!(!directory.exists());
         // The kernel kills what is left in the namespace without anybody waiting for it.
-        for _ in 0..500 {
+        for _ in 0..2000 {
             if processes_that_mention(&mark) == 0 {
                 break;
             }

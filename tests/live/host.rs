@@ -91,10 +91,9 @@ fn the_daemon_chooses_a_driver_where_the_uri_names_none() {
     });
 }
 
-#[test]
-fn any_byte_stream_to_a_daemon_will_do() {
-    live(async {
-        // Nobody else takes the port in the moment between: tests that listen are few, and ports are handed out in turn.
+/// A daemon that listens on a port. Another program may take the port before it does: then it is tried with another.
+async fn listening() -> (Daemon, u16) {
+    for _ in 0..5 {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let daemon = Daemon::builder()
             .setting("listen_tls", 0)
@@ -103,9 +102,22 @@ fn any_byte_stream_to_a_daemon_will_do() {
             .setting("tcp_port", port.to_string())
             .setting("auth_tcp", "none")
             .listen()
-            .start();
-        // The daemon opens its ports after its Unix sockets.
-        wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+            .try_start();
+        let Ok(daemon) = daemon else { continue };
+        // It opens its ports after its Unix sockets.
+        let is_open = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        wait_until(|| is_open() || daemon.has_ended()).await;
+        if !daemon.has_ended() {
+            return (daemon, port);
+        }
+    }
+    panic!("no daemon could listen on a port that was free a moment before");
+}
+
+#[test]
+fn any_byte_stream_to_a_daemon_will_do() {
+    live(async {
+        let (daemon, port) = listening().await;
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let builder = Connection::builder("");
         let connection = builder.open_over(ByteStream(stream), TEST.to_owned()).await.unwrap();

@@ -136,7 +136,7 @@ fn the_screen_is_looked_at_and_keys_are_pressed() {
         let screen = format!("{vnc}<video><model type='vga'/></video>");
         let domain = connection.create_domain(machine("seen", 64, "", &screen)).await.unwrap();
         let mut viewer = UnixStream::connect(&socket).unwrap();
-        viewer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        viewer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut greeting = [0; 12];
         viewer.read_exact(&mut greeting).unwrap();
         assert_eq!(&greeting, b"RFB 003.008\n");

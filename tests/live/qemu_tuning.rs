@@ -5,8 +5,8 @@ use std::time::Duration;
 use libvirt_client::{
     Connection, CpuMap, Domain, TypedParams,
     enums::{
-        DomainLifecycle, DomainLifecycleAction, DomainMemoryModFlags, DomainMetadataType,
-        DomainModificationImpact, DomainProcessSignal, DomainStatsTypes, DomainVcpuFlags,
+        DomainDirtyRateStatus, DomainLifecycle, DomainLifecycleAction, DomainMemoryModFlags,
+        DomainMetadataType, DomainModificationImpact, DomainProcessSignal, DomainStatsTypes, DomainVcpuFlags,
     },
     protocol::remote,
 };
@@ -220,11 +220,15 @@ fn memory_is_ballooned_and_watched() {
         both.refused("domain.setMemory(1 << 30)", domain.set_memory(1 << 30).await);
         both.check();
 
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-        let stats = connection
-            .domain_stats(std::slice::from_ref(&domain), DomainStatsTypes::DIRTYRATE)
-            .await
-            .unwrap();
+        // While it is measured, it changes.
+        let stats = loop {
+            let only = std::slice::from_ref(&domain);
+            let stats = connection.domain_stats(only, DomainStatsTypes::DIRTYRATE).await.unwrap();
+            if stats[0].stats.dirty_rate.status == Some(DomainDirtyRateStatus::MEASURED) {
+                break stats;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         let mut both = Comparison::of_domain(&daemon, QEMU, &name);
         let theirs = "connection.domainListGetStats([domain], libvirt.VIR_DOMAIN_STATS_DIRTYRATE)[0][1]";
         both.same_params(theirs, stats[0].stats.clone());

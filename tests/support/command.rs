@@ -96,7 +96,7 @@ impl Background {
     pub(crate) fn interrupt(&self) {
         let mut kill = Command::new("kill");
         kill.args(["-INT", &self.child.id().to_string()]);
-        run(kill, Duration::from_secs(10)).expect_success();
+        run(kill, Duration::from_secs(30)).expect_success();
     }
 
     /// Waits for the program's end, and gives up after `limit`.

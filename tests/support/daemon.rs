@@ -291,7 +291,7 @@ impl Drop for Daemon {
             return;
         }
         // The kernel takes some milliseconds to kill all of the namespace, and what still runs may write files.
-        for _ in 0..200 {
+        for _ in 0..1000 {
             let _ = fs::remove_dir_all(&self.directory);
             if remove_control_groups(self.mark()) && !self.directory.exists() {
                 return;

@@ -10,7 +10,7 @@ use libvirt_client::Domain;
 use super::Daemon;
 
 /// How long the guest may take to start its agent: five seconds are usual where nothing else runs.
-const BOOT_LIMIT: Duration = Duration::from_secs(50);
+const BOOT_LIMIT: Duration = Duration::from_secs(100);
 
 /// Returns the elements `<kernel>`, `<initrd>` and `<cmdline>` of a domain's `<os>`.
 #[track_caller]

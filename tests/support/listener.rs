@@ -5,12 +5,12 @@ use std::{
     panic::Location,
     path::PathBuf,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libvirt_client::{Connection, enums::ConnectDomainQemuMonitorEventRegisterFlags, events::Events};
 
-use super::{Daemon, command::Background, event_text::line, wait_until};
+use super::{Daemon, PATIENCE, command::Background, event_text::line, wait_until};
 
 /// Prints each event on a line: family, name of the object, kind, and what else it says.
 const PROGRAM: &str = "
@@ -75,7 +75,8 @@ impl Listener {
         let caller = Location::caller();
         let find = move |lines: Vec<String>| lines.into_iter().find(|line| line.starts_with(beginning));
         async move {
-            for _ in 0..4000 {
+            let end = Instant::now() + PATIENCE;
+            while Instant::now() < end {
                 if let (Some(_), Some(line)) = (find(self.ours()), find(self.theirs())) {
                     return line;
                 }
@@ -95,13 +96,11 @@ impl Listener {
         let caller = Location::caller();
         async move {
             // What happened last may have come to one of us only.
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            for _ in 0..4000 {
-                (ours, theirs) = (by_family(self.ours()), by_family(self.theirs()));
-                if ours == theirs {
-                    break;
-                }
+            let end = Instant::now() + PATIENCE;
+            let (mut ours, mut theirs) = (by_family(self.ours()), by_family(self.theirs()));
+            while ours != theirs && Instant::now() < end {
                 tokio::time::sleep(Duration::from_millis(5)).await;
+                (ours, theirs) = (by_family(self.ours()), by_family(self.theirs()));
             }
             assert_eq!(ours, theirs, "{caller}: ours is left, Python's right");
             theirs

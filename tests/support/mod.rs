@@ -26,6 +26,10 @@ pub(crate) use python::Python;
 /// How many tests with daemons run at once, whatever the number of cores: each has a libvirtd, some a QEMU.
 const AT_ONCE: u32 = 3;
 
+/// How long a test waits for one thing that takes some milliseconds: long enough for a busy machine, and shorter than
+/// the test's own deadline, so that what did not happen is named.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+
 /// Runs one test: in its turn, on a runtime of its own, for at most a minute, and with the outcomes of its calls noted.
 ///
 /// The test's own thread may block on programs, since the connection's task runs on the runtime's workers.
@@ -51,12 +55,12 @@ pub(crate) fn live_within<T>(limit: Duration, test: impl Future<Output = T>) -> 
     }
 }
 
-/// Waits until something is so, and fails the test when it takes longer than 20 seconds.
+/// Waits until something is so, and fails the test when it takes longer than [`PATIENCE`].
 #[track_caller]
 pub(crate) fn wait_until(condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     let caller = Location::caller();
     async move {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while !condition() {
             assert!(Instant::now() < end, "what {caller} waits for did not happen");
             tokio::time::sleep(Duration::from_millis(5)).await;
