@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! objects ──> rpc ──> protocol ──> xdr          error: used by all, uses none
-//!    └──> uri, auth, transport (only where a connection is opened)
+//!    └──> uri, auth, transport (only where a connection is opened); transport ──> auth (for credentials)
 //! testing ──> rpc, protocol, transport          (feature `testing`)
 //! serde_impl: used by all data, uses none       (feature `serde`)
 //! ```

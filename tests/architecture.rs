@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testing", &["rpc", "protocol", "xdr", "transport", "error"]),
     ("rpc", &["protocol", "xdr", "error"]),
     ("protocol", &["xdr", "error"]),
-    ("transport", &["error"]),
+    ("transport", &["auth", "error"]),
     ("uri", &["error"]),
     ("auth", &["error"]),
     ("xdr", &[]),
@@ -96,6 +96,7 @@ const NO_DATA: &[(&str, &[&str])] = &[
     ),
     ("hold a reply's descriptors", &["Answer", "Descriptor", "Frame", "Reply"]),
     ("hold other errors", &["CloseReason", "Error", "FrameError", "Refusal", "Violation"]),
+    ("hold what must not be shown", &["Credentials", "Secret"]),
     ("are said in words", &["CpuMapError", "UuidError", "VersionError"]),
     (
         "do the work",

@@ -1,6 +1,10 @@
-//! Which authentication to use. Pure: the messages are sent by whoever opens the connection.
+//! Which authentication to use, and whom to ask for what it needs. The messages are sent by whoever opens the connection.
+
+mod credentials;
 
 use std::fmt;
+
+pub use credentials::{CredentialKind, CredentialRequest, Credentials, Secret};
 
 use crate::error::{Error, Result};
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use super::{enums::TypedParameterFlags, open};
+use super::{
+    enums::TypedParameterFlags,
+    open::{self, CredentialRequest, Credentials, Secret},
+};
 use crate::{
     error::{CloseReason, Error, Result},
     protocol::{Call, remote},
@@ -69,6 +72,7 @@ pub struct Builder {
     pub(super) read_only: bool,
     pub(super) open_timeout: Option<Duration>,
     pub(super) keepalive: Option<KeepaliveConfig>,
+    pub(super) credentials: Credentials,
     pub(super) config: Config,
 }
 
@@ -133,6 +137,37 @@ impl Builder {
         self
     }
 
+    /// Sets whom to ask for names, passwords and passphrases that neither the URI nor libvirt's `auth.conf` tells, and
+    /// whether an unknown host key may be trusted; nobody unless stated, so that a missing one is an error. `None` is the
+    /// answer of one who does not know.
+    ///
+    /// The time that answers take is part of what [`open_timeout`](Self::open_timeout) limits: give people more of it.
+    ///
+    /// ```no_run
+    /// # async fn example() -> libvirt_client::Result<()> {
+    /// use libvirt_client::auth::CredentialKind;
+    ///
+    /// let connection = libvirt_client::Connection::builder("qemu+tls://host/system")
+    ///     .credentials(|request| async move {
+    ///         match request.kind {
+    ///             CredentialKind::AuthorizationName => Some("fred".into()),
+    ///             CredentialKind::Password => std::env::var("FREDS_PASSWORD").ok().map(Into::into),
+    ///             _ => None,
+    ///         }
+    ///     })
+    ///     .open()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn credentials<F>(mut self, ask: impl Fn(CredentialRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Secret>> + Send + 'static,
+    {
+        self.credentials = Credentials::new(ask);
+        self
+    }
+
     /// Returns how the connection would be made, and why so, without making it.
     ///
     /// # Errors
@@ -175,6 +210,7 @@ impl Connection {
             read_only: false,
             open_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(KeepaliveConfig::default()),
+            credentials: Credentials::none(),
             config: Config::default(),
         }
     }

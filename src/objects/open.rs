@@ -24,7 +24,10 @@ use crate::{
     uri::{Environment, Socket, Uri, admin_socket},
 };
 
-pub(super) use crate::uri::Plan;
+pub(super) use crate::{
+    auth::{CredentialRequest, Credentials, Secret},
+    uri::Plan,
+};
 
 /// `VIR_CONNECT_RO`.
 const READ_ONLY: u32 = 1;
