@@ -251,11 +251,13 @@ impl Daemon {
         first.unwrap_or_else(|| panic!("the namespaces are gone\n{}", self.log()))
     }
 
-    /// Waits until somebody accepts on the socket: that its file exists says nothing, a killed daemon leaves it.
+    /// Waits until somebody accepts on all sockets, which come one after another: that their files exist says nothing, a
+    /// killed daemon leaves them.
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let end = Instant::now() + START_LIMIT;
         loop {
-            if UnixStream::connect(self.socket()).is_ok() {
+            let sockets = ["libvirt-sock", "libvirt-sock-ro", "libvirt-admin-sock"];
+            if sockets.iter().all(|name| UnixStream::connect(self.directory.join("run").join(name)).is_ok()) {
                 return Ok(());
             }
             let gone = self.namespaces.try_wait().map_err(|error| error.to_string())?;
