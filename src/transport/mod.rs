@@ -5,4 +5,9 @@
 //! its plan; and start it in `objects::open`, where a plan becomes a connection.
 
 #[cfg(unix)]
+pub mod command;
+mod farewell;
+#[cfg(unix)]
 pub mod unix;
+
+pub use farewell::{Complaint, Exit, Farewell};
