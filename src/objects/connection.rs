@@ -70,6 +70,7 @@ pub(super) struct Features {
 pub struct Builder {
     pub(super) uri: String,
     pub(super) read_only: bool,
+    pub(super) system_ssh: bool,
     pub(super) open_timeout: Option<Duration>,
     pub(super) keepalive: Option<KeepaliveConfig>,
     pub(super) credentials: Credentials,
@@ -81,6 +82,13 @@ impl Builder {
     /// one.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+
+    /// Asks for the system's `ssh` in place of this crate's own, for URIs with `+ssh`: it is run with the arguments that libvirt's
+    /// own client gives it. A URI with `command=` means the same.
+    pub fn system_ssh(mut self) -> Self {
+        self.system_ssh = true;
         self
     }
 
@@ -208,6 +216,7 @@ impl Connection {
         Builder {
             uri: uri.into(),
             read_only: false,
+            system_ssh: false,
             open_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(KeepaliveConfig::default()),
             credentials: Credentials::none(),

@@ -40,8 +40,12 @@ pub enum Transport {
     Tls,
     /// Plain TCP.
     Tcp,
-    /// A command on the far side of an SSH connection.
+    /// A command on the far side of an SSH connection, made as the program ssh makes it.
     Ssh,
+    /// The same, made as libvirt makes it with libssh: with a file of known hosts of its own.
+    Libssh,
+    /// The same, made as libvirt makes it with libssh2.
+    Libssh2,
     /// Any local program.
     Ext,
 }
@@ -52,7 +56,9 @@ impl Transport {
             "unix" => Self::Unix,
             "tls" => Self::Tls,
             "tcp" => Self::Tcp,
-            "ssh" | "libssh" | "libssh2" => Self::Ssh,
+            "ssh" => Self::Ssh,
+            "libssh" => Self::Libssh,
+            "libssh2" => Self::Libssh2,
             "ext" => Self::Ext,
             _ => return None,
         })
@@ -66,6 +72,8 @@ impl fmt::Display for Transport {
             Self::Tls => "tls",
             Self::Tcp => "tcp",
             Self::Ssh => "ssh",
+            Self::Libssh => "libssh",
+            Self::Libssh2 => "libssh2",
             Self::Ext => "ext",
         })
     }
@@ -87,10 +95,17 @@ impl Uri {
         self.transport.unwrap_or(if self.host.is_some() { Transport::Tls } else { Transport::Unix })
     }
 
-    /// Returns the value of a parameter. Names are compared without regard to case, as libvirt does.
+    /// Tells whether the daemon is to choose its driver.
+    #[must_use]
+    pub fn lets_daemon_choose(&self) -> bool {
+        self.driver.is_empty() || self.driver == "remote"
+    }
+
+    /// Returns the value of a parameter, the last if there are several. Names are compared without regard to case, as
+    /// libvirt does.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        let found = self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = self.parameters.iter().rfind(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -240,7 +255,7 @@ mod tests {
             ("test:///default", "test unix - - 0 /default []"),
             ("qemu+unix:///system?socket=/a%20b", r#"qemu unix - - 0 /system [("socket", "/a b")]"#),
             ("qemu+ssh://root@host.example:2222/system", "qemu ssh root host.example 2222 /system []"),
-            ("qemu+libssh2://host/session", "qemu ssh - host 0 /session []"),
+            ("qemu+libssh2://host/session", "qemu libssh2 - host 0 /session []"),
             ("qemu://host/system", "qemu tls - host 0 /system []"),
             ("qemu+tcp://[::1]:16509/system", "qemu tcp - ::1 16509 /system []"),
             ("qemu+tls://[fe80::1%25eth0]/system", "qemu tls - fe80::1%eth0 0 /system []"),

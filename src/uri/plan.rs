@@ -1,284 +1,154 @@
-//! From a URI and a description of this machine to the socket to connect to.
+//! From a URI and a description of this machine to what is to be done.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-use super::{Transport, Uri};
-use crate::error::{Error, Result};
+use super::{
+    CommandRoute, Endpoint, Environment, Route, SshFlavour, Transport, Uri, name,
+    parameters::{Parameters, invalid},
+    socket, ssh, tls,
+};
+use crate::error::Result;
 
-/// What a plan depends on besides the URI.
-pub struct Environment<'a> {
-    /// The effective user id; 0 is root.
-    pub uid: u32,
-    /// The value of `XDG_RUNTIME_DIR`, where set.
-    pub runtime_dir: Option<PathBuf>,
-    /// The user's cache directory, which holds a session's sockets where there is no runtime directory.
-    pub cache_dir: Option<PathBuf>,
-    /// The directories in which a system's daemons keep their sockets, best first.
-    pub system_dirs: Vec<PathBuf>,
-    /// Tells whether a file exists.
-    pub exists: &'a dyn Fn(&Path) -> bool,
-}
-
-impl fmt::Debug for Environment<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment")
-            .field("uid", &self.uid)
-            .field("runtime_dir", &self.runtime_dir)
-            .field("cache_dir", &self.cache_dir)
-            .field("system_dirs", &self.system_dirs)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a connection will be made, and why so. Its `Display` is a line of explanation.
+/// How a connection will be made, and why so. Its `Display` explains it, line by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Plan {
-    /// The socket to connect to.
-    pub socket: Socket,
+    /// The URI that it is about.
+    pub uri: Option<Uri>,
     /// The name that the daemon is asked to open (`CONNECT_OPEN`). `None` lets it choose its driver.
     pub name: Option<String>,
-    /// What the URI's `auth` parameter asks for.
+    /// Whether nothing may be changed over the connection.
+    pub read_only: bool,
+    /// The way to the daemon.
+    pub route: Route,
+    /// What the URI's `auth` parameter asks for: `polkit`, `sasl` or `sasl.MECHANISM`.
     pub auth: Option<String>,
+    /// The file with user names and passwords that the URI names.
+    pub auth_file: Option<PathBuf>,
+    /// What was looked at on the way to all this, and what followed from it.
+    pub steps: Vec<String>,
 }
 
-/// A Unix socket, and why it is this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a plan depends on besides the URI and the environment: what the program asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct Socket {
-    /// Its path; `@` at the start names an abstract socket of Linux.
-    pub path: PathBuf,
-    /// Why.
-    pub because: String,
+pub struct Options {
+    /// Whether nothing is to be changed over the connection.
+    pub read_only: bool,
+    /// Whether the system's `ssh` is to be run for `+ssh`.
+    pub system_ssh: bool,
+}
+
+impl Options {
+    /// Asks for a connection that cannot change anything.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Asks for the system's `ssh` in place of this crate's own.
+    #[must_use]
+    pub fn system_ssh(mut self, system_ssh: bool) -> Self {
+        self.system_ssh = system_ssh;
+        self
+    }
+}
+
+impl Plan {
+    /// Decides how to connect to what `text` names.
+    ///
+    /// # Errors
+    /// [`Error::Uri`](crate::Error::Uri) for what cannot be meant, [`Error::Unsupported`](crate::Error::Unsupported) for
+    /// what this system does not have.
+    pub fn new(text: &str, options: Options, environment: &Environment<'_>) -> Result<Self> {
+        let uri = Uri::parse(text)?;
+        let parameters = Parameters::of(&uri)?;
+        let mut steps = Vec::new();
+        let transport = uri.effective_transport();
+        steps.push(format!("{:?} is reached over {transport}", uri.text));
+        let route = match transport {
+            Transport::Unix => {
+                Route::Unix(socket::choose(&uri, &parameters, options.read_only, environment)?)
+            }
+            Transport::Tcp => Route::Tcp(Endpoint::new(
+                uri.host.as_deref().unwrap_or("localhost"),
+                uri.port.unwrap_or(16509),
+            )),
+            Transport::Tls => Route::Tls(tls::route(&uri, &parameters, environment)?),
+            Transport::Ssh => ssh::route(&uri, &parameters, SshFlavour::Ssh, options, environment)?,
+            Transport::Libssh => ssh::route(&uri, &parameters, SshFlavour::Libssh, options, environment)?,
+            Transport::Libssh2 => ssh::route(&uri, &parameters, SshFlavour::Libssh2, options, environment)?,
+            Transport::Ext => match parameters.command.clone() {
+                Some(program) => Route::Command(CommandRoute { program, arguments: Vec::new() }),
+                None => {
+                    let reason = "\"+ext\" needs a program: name it with \"?command=\"";
+                    return Err(invalid(&uri, reason));
+                }
+            },
+        };
+        Ok(Self {
+            name: name::for_daemon(&uri),
+            read_only: options.read_only,
+            route,
+            auth: parameters.auth,
+            auth_file: parameters.auth_file,
+            steps,
+            uri: Some(uri),
+        })
+    }
+
+    /// Returns the local socket's path, if the connection is over one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        match &self.route {
+            Route::Unix(socket) => Some(&socket.path),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.as_deref().unwrap_or("whatever the daemon chooses");
-        write!(f, "open {name} over {} ({})", self.socket.path.display(), self.socket.because)
+        let how = if self.read_only { ", to read only" } else { "" };
+        write!(f, "open {name}{how}\nover {}", self.route)?;
+        self.steps.iter().try_for_each(|step| write!(f, "\n- {step}"))
     }
-}
-
-/// The parameters that are for the client, and are not passed on to the daemon.
-const CONSUMED: [&str; 17] = [
-    "name",
-    "command",
-    "socket",
-    "auth",
-    "authfile",
-    "sshauth",
-    "netcat",
-    "keyfile",
-    "known_hosts",
-    "known_hosts_verify",
-    "no_verify",
-    "no_tty",
-    "no_sanity",
-    "pkipath",
-    "tls_priority",
-    "mode",
-    "proxy",
-];
-
-/// The drivers that have a daemon of their own where libvirt's daemons are modular: `virt<driver>d`.
-const MODULAR: [&str; 13] = [
-    "qemu",
-    "xen",
-    "lxc",
-    "vbox",
-    "bhyve",
-    "vz",
-    "ch",
-    "network",
-    "storage",
-    "nodedev",
-    "secret",
-    "nwfilter",
-    "interface",
-];
-
-impl Plan {
-    /// Decides how to connect to what `uri` names.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] for a transport that this version lacks, [`Error::Uri`] for parameters without sense.
-    pub fn new(uri: &Uri, read_only: bool, environment: &Environment<'_>) -> Result<Self> {
-        match uri.effective_transport() {
-            Transport::Unix => {}
-            other => {
-                return Err(Error::Unsupported(format!(
-                    "this version reaches daemons over Unix sockets only, not over {other}; \
-                     forward the remote socket (ssh -L) and name it with \"?socket=\""
-                )));
-            }
-        }
-        let socket = match uri.parameter("socket") {
-            Some("") => return Err(invalid(uri, "\"socket\" is empty")),
-            Some(path) => Socket { path: path.into(), because: "the URI names it".to_owned() },
-            None => default_socket(uri, read_only, environment)?,
-        };
-        Ok(Self { socket, name: open_name(uri), auth: uri.parameter("auth").map(str::to_owned) })
-    }
-}
-
-/// Finds the socket for the administration of the daemon that `uri` names, as in `libvirtd:///system` or
-/// `virtqemud:///session`.
-///
-/// # Errors
-/// [`Error::Unsupported`] for other hosts, [`Error::Uri`] for parameters without sense.
-pub fn admin_socket(uri: &Uri, environment: &Environment<'_>) -> Result<Socket> {
-    if uri.effective_transport() != Transport::Unix {
-        let reason = "a daemon's administration is on a Unix socket of its own host; forward it (ssh -L) and name it with \
-                      \"?socket=\"";
-        return Err(Error::Unsupported(reason.to_owned()));
-    }
-    match uri.parameter("socket") {
-        Some("") => return Err(invalid(uri, "\"socket\" is empty")),
-        Some(path) => return Ok(Socket { path: path.into(), because: "the URI names it".to_owned() }),
-        None => {}
-    }
-    // The monolithic daemon's socket has the name of the whole.
-    let daemon = if uri.driver == "libvirtd" { "libvirt" } else { &uri.driver };
-    let name = format!("{daemon}-admin-sock");
-    let directory = match uri.path.as_str() {
-        "/session" => session_dir(environment),
-        _ => environment
-            .system_dirs
-            .iter()
-            .find(|directory| (environment.exists)(&directory.join(&name)))
-            .or(environment.system_dirs.first())
-            .cloned(),
-    };
-    let Some(directory) = directory else {
-        return Err(invalid(uri, "there is no directory for sockets; name the socket with \"?socket=\""));
-    };
-    Ok(Socket {
-        path: directory.join(name),
-        because: format!("where {} listens for administration", uri.driver),
-    })
-}
-
-fn default_socket(uri: &Uri, read_only: bool, environment: &Environment<'_>) -> Result<Socket> {
-    let session = is_session(uri, environment.uid);
-    let (directories, whose) = if session {
-        (session_dir(environment).into_iter().collect(), "the session's")
-    } else {
-        (environment.system_dirs.clone(), "the system's")
-    };
-    let Some(first) = directories.first() else {
-        return Err(invalid(
-            uri,
-            "a session's socket is below XDG_RUNTIME_DIR, which is not set; name it with \"?socket=\"",
-        ));
-    };
-    // A session's daemon has no socket for read-only connections.
-    let suffix = if read_only && !session { "-sock-ro" } else { "-sock" };
-    let legacy = format!("libvirt{suffix}");
-    let direct = MODULAR.contains(&uri.driver.as_str()).then(|| format!("virt{}d{suffix}", uri.driver));
-    let names: Vec<(String, &str)> = match (uri.parameter("mode").unwrap_or("auto"), direct) {
-        ("auto", Some(direct)) => vec![(direct, "driver's own"), (legacy, "monolithic")],
-        ("auto", None) | ("legacy", _) => vec![(legacy, "monolithic")],
-        ("direct", Some(direct)) => vec![(direct, "driver's own")],
-        ("direct", None) => {
-            return Err(invalid(
-                uri,
-                &format!("\"{}\" has no daemon of its own, so \"mode=direct\" cannot be", uri.driver),
-            ));
-        }
-        (other, _) => {
-            return Err(invalid(uri, &format!("\"mode={other}\" is none of auto, legacy and direct")));
-        }
-    };
-    for directory in &directories {
-        for (name, kind) in &names {
-            let path = directory.join(name);
-            if (environment.exists)(&path) {
-                return Ok(Socket { path, because: format!("{whose} {kind} daemon is there") });
-            }
-        }
-    }
-    // Nothing is there: the error will name the likeliest, and this what else was looked for.
-    let (name, kind) = names.last().cloned().unwrap_or_default();
-    let tried: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
-    Ok(Socket {
-        path: first.join(name),
-        because: format!("{whose} {kind} daemon; looked for {} in {}", tried.join(", "), list(&directories)),
-    })
-}
-
-/// A URI means the user's own daemon by its path; root has none. The test driver, which C runs inside the client, needs
-/// no privileges.
-fn is_session(uri: &Uri, uid: u32) -> bool {
-    uid != 0 && (uri.path == "/session" || uri.driver == "test")
-}
-
-fn session_dir(environment: &Environment<'_>) -> Option<PathBuf> {
-    let base = environment.runtime_dir.as_ref().or(environment.cache_dir.as_ref())?;
-    Some(base.join("libvirt"))
-}
-
-/// Returns the name to open: the URI without what is for the client.
-fn open_name(uri: &Uri) -> Option<String> {
-    if let Some(name) = uri.parameter("name") {
-        return Some(name.to_owned());
-    }
-    if uri.driver.is_empty() || uri.driver == "remote" {
-        return None;
-    }
-    let mut name = format!("{}://{}", uri.driver, escape(&uri.path, "/;:@&=+$,"));
-    let passed_on =
-        uri.parameters.iter().filter(|(name, _)| !CONSUMED.iter().any(|own| own.eq_ignore_ascii_case(name)));
-    for (index, (key, value)) in passed_on.enumerate() {
-        name.push(if index == 0 { '?' } else { '&' });
-        name.push_str(&format!("{}={}", escape(key, "/:"), escape(value, "/:")));
-    }
-    if let Some(fragment) = &uri.fragment {
-        name.push('#');
-        name.push_str(&escape(fragment, "/:"));
-    }
-    Some(name)
-}
-
-fn escape(text: &str, kept: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let c = char::from(byte);
-        if c.is_ascii_alphanumeric() || "-_.!~*'()".contains(c) || (c.is_ascii() && kept.contains(c)) {
-            escaped.push(c);
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
-}
-
-fn invalid(uri: &Uri, reason: &str) -> Error {
-    Error::Uri { uri: uri.text.clone(), reason: reason.to_owned() }
-}
-
-fn list(directories: &[PathBuf]) -> String {
-    let directories: Vec<_> = directories.iter().map(|directory| directory.display().to_string()).collect();
-    directories.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uri::{Files, System};
+
+    struct Existing<'a>(&'a [&'a str]);
+
+    impl Files for Existing<'_> {
+        fn exists(&self, path: &Path) -> bool {
+            self.0.iter().any(|there| Path::new(there) == path)
+        }
+
+        fn is_executable(&self, path: &Path) -> bool {
+            self.exists(path)
+        }
+
+        fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
 
     fn plan(uri: &str, uid: u32, read_only: bool, existing: &[&str]) -> Result<Plan> {
-        let environment = Environment {
-            uid,
-            runtime_dir: Some("/run/user/1000".into()),
-            cache_dir: Some("/home/u/.cache".into()),
-            system_dirs: vec!["/var/run/libvirt".into()],
-            exists: &|path| existing.iter().any(|there| Path::new(there) == path),
-        };
-        Plan::new(&Uri::parse(uri)?, read_only, &environment)
+        let files = Existing(existing);
+        let mut environment = Environment::new(System::Linux, uid, &files);
+        environment.variables.insert("XDG_RUNTIME_DIR".to_owned(), "/run/user/1000".into());
+        environment.home = Some("/home/u".into());
+        Plan::new(uri, Options::default().read_only(read_only), &environment)
     }
 
     #[test]
@@ -308,33 +178,7 @@ mod tests {
             ),
         ] {
             let plan = plan(uri, uid, read_only, existing).unwrap();
-            assert_eq!(plan.socket.path, Path::new(expected), "{uri} as {uid}: {plan}");
-        }
-    }
-
-    #[test]
-    fn administration_is_beside_the_daemons_own_socket() {
-        for (uri, expected) in [
-            ("libvirtd:///system", Ok("/var/run/libvirt/libvirt-admin-sock")),
-            ("virtqemud:///system", Ok("/var/run/libvirt/virtqemud-admin-sock")),
-            ("libvirtd:///session", Ok("/run/user/1000/libvirt/libvirt-admin-sock")),
-            ("libvirtd:///system?socket=/a/b", Ok("/a/b")),
-            ("libvirtd:///system?socket=", Err("empty")),
-            ("libvirtd+ssh://host/system", Err("?socket=")),
-        ] {
-            let environment = Environment {
-                uid: 1000,
-                runtime_dir: Some("/run/user/1000".into()),
-                cache_dir: None,
-                system_dirs: vec!["/var/run/libvirt".into()],
-                exists: &|_| false,
-            };
-            let socket = admin_socket(&Uri::parse(uri).unwrap(), &environment);
-            match (socket, expected) {
-                (Ok(socket), Ok(path)) => assert_eq!(socket.path, Path::new(path), "{uri}"),
-                (Err(error), Err(essential)) => assert!(error.to_string().contains(essential), "{error}"),
-                (socket, _) => panic!("{uri}: {socket:?}"),
-            }
+            assert_eq!(plan.socket(), Some(Path::new(expected)), "{uri} as {uid}: {plan}");
         }
     }
 
@@ -354,25 +198,18 @@ mod tests {
 
     #[test]
     fn a_session_without_a_directory_says_what_to_do() {
-        let environment = Environment {
-            uid: 1000,
-            runtime_dir: None,
-            cache_dir: None,
-            system_dirs: Vec::new(),
-            exists: &|_| false,
-        };
-        let error = Plan::new(&Uri::parse("qemu:///session").unwrap(), false, &environment).unwrap_err();
+        let environment = Environment::new(System::Linux, 1000, &Existing(&[]));
+        let error = Plan::new("qemu:///session", Options::default(), &environment).unwrap_err();
         assert!(error.to_string().contains("XDG_RUNTIME_DIR"), "{error}");
     }
 
     #[test]
     fn what_is_not_possible_is_said() {
         for (uri, reason) in [
-            ("qemu+ssh://host/system", "over Unix sockets only, not over ssh"),
-            ("qemu://host/system", "not over tls"),
             ("test:///default?mode=direct", "has no daemon of its own"),
             ("qemu:///system?mode=x", "none of auto, legacy and direct"),
             ("qemu:///system?socket=", "\"socket\" is empty"),
+            ("qemu+ext:///system", "?command="),
         ] {
             let error = plan(uri, 0, false, &[]).unwrap_err().to_string();
             assert!(error.contains(reason), "{uri}: {error}");

@@ -1,0 +1,137 @@
+//! What is said first over a new connection: authentication, and the opening calls.
+
+use std::{future::poll_fn, pin::pin, task::Poll};
+
+use tracing::Span;
+
+use super::Deadline;
+use crate::{
+    auth::{self, Method},
+    error::{Error, ErrorCode, Result},
+    objects::connection::{Builder, Connection, Feature, Features},
+    protocol::remote,
+    rpc::{Client, expecting},
+};
+
+/// `VIR_CONNECT_RO`.
+const READ_ONLY: u32 = 1;
+
+/// Says hello: authentication, keepalive, open, features, in the order that libvirt's own client keeps.
+pub(super) async fn handshake(
+    builder: &Builder,
+    client: Client,
+    name: Option<String>,
+    uri: Option<String>,
+    asked: Option<&str>,
+    deadline: Deadline,
+) -> Result<Connection> {
+    // The deadline for opening is for all of this; the one for calls is for the user's.
+    let (user, client) = (client.clone(), client.with_timeout(None));
+    deadline.limit("authentication", authenticate(&client, asked)).await?;
+    deadline.limit("opening the connection", introduce(builder, user, client, name, uri)).await
+}
+
+async fn introduce(
+    builder: &Builder,
+    user: Client,
+    client: Client,
+    name: Option<String>,
+    uri: Option<String>,
+) -> Result<Connection> {
+    let flags = if builder.read_only { READ_ONLY } else { 0 };
+    // Both at once: the daemon itself answers the first, whatever becomes of the second. An empty name lets it choose its
+    // driver; without one it refuses to open.
+    let name = Some(name.unwrap_or_default());
+    let (keepalive, opened) = both(
+        has_feature(&client, Feature::PROGRAM_KEEPALIVE),
+        client.call(remote::ConnectOpenArgs { name, flags }),
+    )
+    .await;
+    opened?;
+    if let (true, Some(config)) = (keepalive?, builder.keepalive) {
+        client.start_keepalive(config);
+    }
+
+    let (event_callback, (typed_param_string, close_callback)) = both(
+        has_feature(&client, Feature::REMOTE_EVENT_CALLBACK),
+        both(
+            has_feature(&client, Feature::TYPED_PARAM_STRING),
+            has_feature(&client, Feature::REMOTE_CLOSE_CALLBACK),
+        ),
+    )
+    .await;
+    let features = Features {
+        event_callback: event_callback?,
+        typed_param_string: typed_param_string?,
+        close_callback: close_callback?,
+    };
+    let uri = match uri {
+        Some(uri) => uri,
+        None => {
+            let uri = client.call(remote::ConnectGetUriArgs).await?.uri;
+            Span::current().record("uri", &uri);
+            uri
+        }
+    };
+    tracing::debug!(?features, "connection opened");
+    Ok(Connection::new(user, uri, features))
+}
+
+/// Waits for two calls that are on their way at the same time. (tokio has a macro for it, behind a feature that brings
+/// five more crates.)
+async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut left, mut right) = (None, None);
+    poll_fn(|cx| {
+        if left.is_none() {
+            left = ready_value(first.as_mut().poll(cx));
+        }
+        if right.is_none() {
+            right = ready_value(second.as_mut().poll(cx));
+        }
+        match (left.take(), right.take()) {
+            (Some(left), Some(right)) => Poll::Ready((left, right)),
+            (one, other) => {
+                (left, right) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn ready_value<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+async fn authenticate(client: &Client, asked: Option<&str>) -> Result<()> {
+    // Never left out: a daemon that uses polkit lets root in by this very call.
+    let offered = match client.call(remote::AuthListArgs).await {
+        Ok(list) => list.types.iter().map(|kind| Method::from(kind.0)).collect(),
+        Err(error) if error.code() == Some(ErrorCode::NO_SUPPORT) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    match auth::choose(&offered, asked)? {
+        Method::Polkit => match client.call(remote::AuthPolkitArgs).await?.complete {
+            0 => Err(Error::Auth("polkit did not finish the authentication".to_owned())),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Asks whether the daemon, or the driver behind it, has a feature. Old ones do not know the question.
+pub(in crate::objects) async fn supports(client: &Client, feature: Feature) -> Result<bool> {
+    expecting(Error::is_unsupported, has_feature(client, feature)).await
+}
+
+async fn has_feature(client: &Client, feature: Feature) -> Result<bool> {
+    match client.call(remote::ConnectSupportsFeatureArgs { feature: feature.0 }).await {
+        Ok(answer) => Ok(answer.supported != 0),
+        Err(error) if error.is_unsupported() => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,125 @@
+//! From a URI to a connection: the plan, the way to the daemon, authentication, and the opening calls.
+
+mod connect;
+mod deadline;
+mod handshake;
+mod machine;
+#[cfg(unix)]
+mod unix;
+
+use std::{io, sync::Arc};
+
+use tracing::Instrument;
+
+use self::deadline::Deadline;
+use super::{
+    admin::AdminBuilder,
+    connection::{Builder, Connection},
+};
+use crate::{
+    error::{CloseReason, Error, Result},
+    protocol::admin,
+    rpc::{Client, Config, Wire, expecting},
+    uri::{Options, Uri, admin_socket},
+};
+
+pub(super) use self::handshake::supports;
+pub(super) use crate::{
+    auth::{CredentialRequest, Credentials, Secret},
+    uri::Plan,
+};
+
+/// Opens what the builder describes, within its deadline.
+pub(super) async fn open(builder: &Builder) -> Result<Connection> {
+    let opening = async {
+        let plan = plan(builder)?;
+        let address = plan.route.address();
+        let span = tracing::info_span!("connection", uri = plan.name.as_deref(), address);
+        let opening = open_plan(builder, &plan, Deadline::new(builder.open_timeout));
+        opening.instrument(span).await.map_err(|error| not_a_daemon(&address, error))
+    };
+    observed(&builder.config, opening).await
+}
+
+/// Connects to the administration of a daemon, within the builder's deadline.
+pub(super) async fn open_admin(builder: &AdminBuilder) -> Result<Client> {
+    observed(&builder.config, connect_to_admin(builder)).await
+}
+
+async fn connect_to_admin(builder: &AdminBuilder) -> Result<Client> {
+    let deadline = Deadline::new(builder.open_timeout);
+    let uri = Uri::parse(&builder.uri)?;
+    let socket = admin_socket(&uri, &machine::environment())?;
+    let opening = async {
+        let client = deadline.limit(CONNECTING, connect::unix(&socket, &builder.config)).await?;
+        let quick = client.with_timeout(None);
+        let opening = quick.call(admin::ConnectOpenArgs { flags: 0 });
+        let opened = deadline.limit("opening the connection", opening).await;
+        opened.map_err(|error| not_a_daemon(&socket.path.display().to_string(), error))?;
+        // Nothing is asked before: this program has no question for it, and all daemons that speak it answer pings.
+        if let Some(config) = builder.keepalive {
+            client.start_keepalive(config);
+        }
+        Ok(client)
+    };
+    let span = tracing::info_span!("administration", socket = %socket.path.display());
+    opening.instrument(span).await
+}
+
+/// What is not done when a deadline passes before there is a connection.
+const CONNECTING: &str = "connecting";
+
+/// Decides how to connect, from the URI and this process's environment.
+pub(super) fn plan(builder: &Builder) -> Result<Plan> {
+    let options = Options::default().read_only(builder.read_only).system_ssh(builder.system_ssh);
+    Plan::new(&builder.uri, options, &machine::environment())
+}
+
+async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result<Connection> {
+    tracing::debug!(%plan, "connecting");
+    let client = deadline.limit(CONNECTING, connect::connect(&plan.route, &builder.config)).await?;
+    let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
+    handshake::handshake(builder, client, plan.name.clone(), uri, plan.auth.as_deref(), deadline).await
+}
+
+/// Opens a connection over `wire`, within the builder's deadline.
+pub(super) async fn open_over(
+    builder: &Builder,
+    wire: impl Wire,
+    name: Option<String>,
+) -> Result<Connection> {
+    let span = tracing::info_span!("connection", uri = name.as_deref());
+    let opening = async {
+        let client = Client::start(wire, &builder.config);
+        let deadline = Deadline::new(builder.open_timeout);
+        handshake::handshake(builder, client, name.clone(), name.clone(), None, deadline).await
+    };
+    observed(&builder.config, opening.instrument(span)).await
+}
+
+/// Opens something and tells the hook why it could not be opened: of its calls' errors, the last one in its final words.
+async fn observed<T>(config: &Config, opening: impl Future<Output = Result<T>>) -> Result<T> {
+    let opened = expecting(|_| true, opening).await;
+    if let Err(error) = &opened {
+        tracing::debug!(%error, "cannot open the connection");
+        if let Some(hook) = &config.on_error {
+            hook.tell(error);
+        }
+    }
+    opened
+}
+
+/// A connection that ends before anything was answered was most likely none to a daemon.
+fn not_a_daemon(address: &str, error: Error) -> Error {
+    let Error::Closed(reason) = error else { return error };
+    // Another kind of server will not become a daemon by being asked again.
+    let kind = match reason {
+        CloseReason::Protocol(_) => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::ConnectionAborted,
+    };
+    Error::Connect {
+        address: address.to_owned(),
+        hint: format!("the connection ended while it was being opened: {reason}"),
+        source: Arc::new(kind.into()),
+    }
+}

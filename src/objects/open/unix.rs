@@ -1,0 +1,62 @@
+//! Unix sockets: the connection to one, and its bytes and descriptors as the session wants them.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    task::{Context, Poll},
+};
+
+use crate::{
+    error::{Error, Result},
+    protocol::frame::Descriptor,
+    rpc::Wire,
+    transport::unix::{self, UnixSocket},
+    uri::Socket,
+};
+
+/// Connects to a socket.
+pub(super) async fn connect(socket: &Socket) -> Result<UnixSocket> {
+    unix::connect(&socket.path).await.map_err(|error| explain(error, socket))
+}
+
+/// Says why it was this socket.
+fn explain(error: Error, socket: &Socket) -> Error {
+    match error {
+        Error::Connect { address, hint, source } => {
+            Error::Connect { address, hint: format!("{hint} ({})", socket.because), source }
+        }
+        other => other,
+    }
+}
+
+impl Wire for UnixSocket {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        descriptors: &mut dyn FnMut(Descriptor),
+    ) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, buffer, descriptors)
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        descriptor: Option<&Descriptor>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bytes, descriptor.map(AsFd::as_fd))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown())
+    }
+
+    fn passes_descriptors(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,108 @@
+//! From a URI to a TLS connection: where to, and with which files.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    CertificateFiles, Endpoint, Environment, PkiFiles, TlsRoute, Uri,
+    parameters::{Parameters, invalid},
+};
+use crate::error::Result;
+
+/// Makes the route for `uri`.
+pub(super) fn route(uri: &Uri, parameters: &Parameters, environment: &Environment<'_>) -> Result<TlsRoute> {
+    let host = uri.host.as_deref().unwrap_or("localhost");
+    let files = match &parameters.pki_path {
+        Some(directory) => Places::of_directory(directory, "the URI's \"pkipath\" names their directory"),
+        None => Places::of_user(environment),
+    };
+    Ok(TlsRoute {
+        endpoint: Endpoint::new(host, uri.port.unwrap_or(16514)),
+        verify: !parameters.no_verify,
+        sanity: !parameters.no_sanity,
+        files: files.look(uri, environment)?,
+        priority: parameters.tls_priority.clone(),
+    })
+}
+
+/// Where each file would be.
+struct Places {
+    ca: PathBuf,
+    crl: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    because: String,
+}
+
+impl Places {
+    fn of_directory(directory: &Path, because: &str) -> Self {
+        Self {
+            ca: directory.join("cacert.pem"),
+            crl: directory.join("cacrl.pem"),
+            certificate: directory.join("clientcert.pem"),
+            key: directory.join("clientkey.pem"),
+            because: because.to_owned(),
+        }
+    }
+
+    /// The system's, and those of the user that are there in their place. A certificate and its key stay together.
+    fn of_user(environment: &Environment<'_>) -> Self {
+        let system = environment.config_dirs().into_iter().map(|directory| directory.join("pki"));
+        let system: Vec<PathBuf> = system.collect();
+        let mut places = Self::of_system(system.first().map_or(Path::new("/etc/pki"), PathBuf::as_path));
+        let home = if environment.is_root() { None } else { environment.home.as_ref() };
+        let Some(home) = home else { return places };
+        let own = Self::of_directory(&home.join(".pki/libvirt"), "");
+        let exists = |path: &Path| environment.files.exists(path);
+        let mut taken = Vec::new();
+        if exists(&own.ca) {
+            places.ca = own.ca;
+            taken.push("cacert.pem");
+        }
+        if exists(&own.crl) {
+            places.crl = own.crl;
+            taken.push("cacrl.pem");
+        }
+        if exists(&own.certificate) && exists(&own.key) {
+            (places.certificate, places.key) = (own.certificate, own.key);
+            taken.push("clientcert.pem and clientkey.pem");
+        }
+        places.because = if taken.is_empty() {
+            format!("the system's, since {}/.pki/libvirt has none", home.display())
+        } else {
+            format!("the user's {}, else the system's", taken.join(", "))
+        };
+        places
+    }
+
+    fn of_system(pki: &Path) -> Self {
+        Self {
+            ca: pki.join("CA/cacert.pem"),
+            crl: pki.join("CA/cacrl.pem"),
+            certificate: pki.join("libvirt/clientcert.pem"),
+            key: pki.join("libvirt/private/clientkey.pem"),
+            because: "the system's".to_owned(),
+        }
+    }
+
+    fn look(self, uri: &Uri, environment: &Environment<'_>) -> Result<PkiFiles> {
+        let exists = |path: &Path| environment.files.exists(path);
+        let certificate = match (exists(&self.certificate), exists(&self.key)) {
+            (true, true) => Some(CertificateFiles { certificate: self.certificate, key: self.key }),
+            (false, false) => None,
+            (there, _) => {
+                let (there, missing) =
+                    if there { (self.certificate, self.key) } else { (self.key, self.certificate) };
+                return Err(invalid(
+                    uri,
+                    format!(
+                        "there is {}, but not {}: a certificate and its key belong together",
+                        there.display(),
+                        missing.display()
+                    ),
+                ));
+            }
+        };
+        let crl = exists(&self.crl).then_some(self.crl);
+        Ok(PkiFiles { ca: self.ca, crl, certificate, because: self.because })
+    }
+}
