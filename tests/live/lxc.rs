@@ -19,6 +19,7 @@ use crate::support::{
     listener::Listener,
     live,
     python::dictionary,
+    wait_until,
 };
 
 const LXC: &str = "lxc:///system";
@@ -142,8 +143,8 @@ fn a_container_is_started_frozen_and_stopped() {
             assert_eq!(typed(told).u64("cpu_shares"), Some(512));
         }
         domain.shutdown_with(DomainShutdownFlags::SIGNAL).await.unwrap();
-        listener.wait_for(&format!("domain {name} lifecycle 5 ")).await;
-        assert_eq!(daemon.virsh(LXC, &["domstate", &name]), "shut off");
+        wait_until(|| daemon.virsh(LXC, &["domstate", &name]) == "shut off").await;
+        listener.wait_for(&format!("domain {name} lifecycle 5 0")).await;
         domain.start().await.unwrap();
         domain.destroy().await.unwrap();
         domain.undefine().await.unwrap();
