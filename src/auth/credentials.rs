@@ -123,10 +123,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whom to ask for credentials: a function of the user's, or nobody. Cheap to clone.
+/// Where credentials come from: what is known, and then a function of the user's, or nobody. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Credentials(Option<Arc<Ask>>);
+pub struct Credentials {
+    known: Option<Arc<Know>>,
+    ask: Option<Arc<Ask>>,
+}
 
+type Know = dyn Fn(&CredentialRequest) -> Option<Secret> + Send + Sync;
 type Ask = dyn Fn(CredentialRequest) -> Answer + Send + Sync;
 type Answer = Pin<Box<dyn Future<Output = Option<Secret>> + Send>>;
 
@@ -136,24 +140,37 @@ impl Credentials {
     where
         F: Future<Output = Option<Secret>> + Send + 'static,
     {
-        Self(Some(Arc::new(move |request| Box::pin(ask(request)))))
+        Self { known: None, ask: Some(Arc::new(move |request| Box::pin(ask(request)))) }
     }
 
     /// Asks nobody.
     #[must_use]
     pub fn none() -> Self {
-        Self(None)
+        Self::default()
     }
 
-    /// Tells whether nobody will be asked.
+    /// Looks `known` up before anybody is asked: what a file tells. What turned out to be wrong is not looked up again.
     #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.0.is_none()
+    pub fn with_known(
+        self,
+        known: impl Fn(&CredentialRequest) -> Option<Secret> + Send + Sync + 'static,
+    ) -> Self {
+        Self { known: Some(Arc::new(known)), ..self }
     }
 
-    /// Asks, and returns the answer; `None` if there is nobody to ask, or no answer.
+    /// Returns the answer to what is known, without asking anybody.
+    #[must_use]
+    pub fn known(&self, request: &CredentialRequest) -> Option<Secret> {
+        let known = self.known.as_ref().filter(|_| request.attempt == 0)?;
+        known(request)
+    }
+
+    /// Returns what is known, or asks; `None` if there is nobody to ask, or no answer.
     pub async fn ask(&self, request: CredentialRequest) -> Option<Secret> {
-        let ask = self.0.as_ref()?;
+        if let Some(known) = self.known(&request) {
+            return Some(known);
+        }
+        let ask = self.ask.as_ref()?;
         tracing::debug!(kind = %request.kind, service = request.service, host = request.host, "asking for credentials");
         ask(request).await
     }
@@ -161,7 +178,10 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_none() { "Credentials(none)" } else { "Credentials(..)" })
+        f.debug_struct("Credentials")
+            .field("known", &self.known.is_some())
+            .field("ask", &self.ask.is_some())
+            .finish()
     }
 }
 
@@ -183,11 +203,25 @@ mod tests {
         assert!(Credentials::none().ask(password).await.is_none());
     }
 
+    #[tokio::test]
+    async fn what_is_known_is_not_asked_unless_it_was_wrong() {
+        let credentials = Credentials::new(async |_| Some("asked".into()))
+            .with_known(|request| (request.kind == CredentialKind::Password).then(|| "known".into()));
+        let mut request = CredentialRequest::new(CredentialKind::Password, "libvirt", "localhost");
+        assert_eq!(credentials.ask(request.clone()).await.unwrap().expose(), "known");
+        request.attempt = 1;
+        assert!(credentials.known(&request).is_none());
+        assert_eq!(credentials.ask(request).await.unwrap().expose(), "asked");
+        let name = CredentialRequest::new(CredentialKind::Username, "libvirt", "localhost");
+        assert!(credentials.known(&name).is_none());
+        assert_eq!(credentials.ask(name).await.unwrap().expose(), "asked");
+    }
+
     #[test]
     fn nothing_secret_is_shown() {
         let secret = Secret::from("hunter2");
         let held = Credentials::new(move |_| std::future::ready(Some(secret.clone())));
-        assert_eq!(format!("{:?} {held:?}", Secret::from("hunter2")), "Secret(..) Credentials(..)");
-        assert_eq!(format!("{:?}", Credentials::none()), "Credentials(none)");
+        let shown = format!("{:?} {held:?} {:?}", Secret::from("hunter2"), Credentials::none());
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
