@@ -74,6 +74,7 @@ pub struct Builder {
     pub(super) open_timeout: Option<Duration>,
     pub(super) keepalive: Option<KeepaliveConfig>,
     pub(super) credentials: Credentials,
+    pub(super) tls_accept_common_name: bool,
     pub(super) config: Config,
 }
 
@@ -176,6 +177,13 @@ impl Builder {
         self
     }
 
+    /// Takes a server's certificate that has no subjectAltName for one of the host in its common name, as older instructions
+    /// for libvirt make them. All else about it is checked as ever.
+    pub fn tls_accept_common_name(mut self) -> Self {
+        self.tls_accept_common_name = true;
+        self
+    }
+
     /// Returns how the connection would be made, and why so, without making it.
     ///
     /// # Errors
@@ -220,6 +228,7 @@ impl Connection {
             open_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(KeepaliveConfig::default()),
             credentials: Credentials::none(),
+            tls_accept_common_name: false,
             config: Config::default(),
         }
     }

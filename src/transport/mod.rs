@@ -7,6 +7,9 @@
 #[cfg(unix)]
 pub mod command;
 mod farewell;
+pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(unix)]
 pub mod unix;
 

@@ -1,19 +1,21 @@
 //! From a plan's route to a client over it: a function for each kind of route.
 
-use std::sync::Arc;
-
 use crate::{
+    auth::Credentials,
     error::{Error, Result},
+    objects::connection::Builder,
     rpc::{ByteStream, Client, Config},
+    transport,
     uri::{CommandRoute, Endpoint, Route, Socket, SshRoute, TlsRoute},
 };
 
-/// Connects along `route`.
-pub(super) async fn connect(route: &Route, config: &Config) -> Result<Client> {
+/// Connects along `route`. What the way itself asks for comes from `credentials`.
+pub(super) async fn connect(route: &Route, builder: &Builder, _: &Credentials) -> Result<Client> {
+    let config = &builder.config;
     match route {
         Route::Unix(socket) => unix(socket, config).await,
         Route::Tcp(endpoint) => tcp(endpoint, config).await,
-        Route::Tls(route) => tls(route, config).await,
+        Route::Tls(route) => tls(route, builder).await,
         Route::Ssh(route) => ssh(route, config).await,
         Route::Command(route) => command(route, config).await,
     }
@@ -30,17 +32,32 @@ pub(super) async fn unix(socket: &Socket, _: &Config) -> Result<Client> {
 }
 
 async fn tcp(endpoint: &Endpoint, config: &Config) -> Result<Client> {
-    let connecting = tokio::net::TcpStream::connect((endpoint.host.as_str(), endpoint.port));
-    let stream = connecting.await.map_err(|error| Error::Connect {
-        address: endpoint.to_string(),
-        hint: error.to_string(),
-        source: Arc::new(error),
-    })?;
+    let stream = transport::tcp::connect(&endpoint.host, endpoint.port).await?;
     Ok(Client::start(ByteStream(stream), config))
 }
 
-async fn tls(route: &TlsRoute, _: &Config) -> Result<Client> {
-    Err(Error::Unsupported(format!("tls, which {} needs, comes with a later version", route.endpoint)))
+#[cfg(feature = "tls")]
+async fn tls(route: &TlsRoute, builder: &Builder) -> Result<Client> {
+    use transport::tls::{Options, connect};
+    let TlsRoute { endpoint, files, .. } = route;
+    let mut options = Options::new(&endpoint.host, endpoint.port, &files.ca);
+    options.verify = route.verify;
+    options.sanity = route.sanity;
+    options.revoked.clone_from(&files.crl);
+    options.certificate =
+        files.certificate.as_ref().map(|files| (files.certificate.clone(), files.key.clone()));
+    options.priority.clone_from(&route.priority);
+    options.accept_common_name = builder.tls_accept_common_name;
+    Ok(Client::start(ByteStream(connect(&options).await?), &builder.config))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn tls(route: &TlsRoute, builder: &Builder) -> Result<Client> {
+    let _ = builder.tls_accept_common_name;
+    Err(Error::Unsupported(format!(
+        "this client was built without its feature tls, which {} needs",
+        route.endpoint
+    )))
 }
 
 async fn ssh(route: &SshRoute, _: &Config) -> Result<Client> {

@@ -77,7 +77,8 @@ pub(super) fn plan(builder: &Builder) -> Result<Plan> {
 
 async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result<Connection> {
     tracing::debug!(%plan, "connecting");
-    let client = deadline.limit(CONNECTING, connect::connect(&plan.route, &builder.config)).await?;
+    let client =
+        deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &builder.credentials)).await?;
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
     handshake::handshake(builder, client, plan.name.clone(), uri, plan.auth.as_deref(), deadline).await
 }
