@@ -1,6 +1,8 @@
 //! Which authentication to use, and whom to ask for what it needs. The messages are sent by whoever opens the connection.
 
 mod credentials;
+#[cfg(feature = "sasl")]
+pub mod sasl;
 
 use std::fmt;
 
@@ -46,6 +48,18 @@ impl fmt::Display for Method {
     }
 }
 
+/// Who else may read what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Channel {
+    /// Nobody: it is encrypted, or stays on this machine.
+    Private,
+    /// The network.
+    Open,
+}
+
 /// Chooses one of the methods that the daemon offers: the first, or the one that the URI's `auth` parameter asks for.
 ///
 /// # Errors
@@ -74,9 +88,11 @@ pub fn choose(offered: &[Method], asked: Option<&str>) -> Result<Method> {
     };
     match chosen {
         Method::None | Method::Polkit => Ok(chosen),
+        Method::Sasl if cfg!(feature = "sasl") => Ok(chosen),
         Method::Sasl | Method::Other(_) => Err(Error::Auth(format!(
-            "{} {chosen}, which this version does not have; the daemon offers {}{}",
+            "{} {chosen}, which this client does not have{}; the daemon offers {}{}",
             if asked.is_some() { "the URI asks for" } else { "the daemon asks for" },
+            if chosen == Method::Sasl { " (it was built without its feature sasl)" } else { "" },
             list(offered),
             if offered.contains(&Method::Polkit) {
                 ", of which \"auth=polkit\" in the URI chooses polkit"
@@ -107,7 +123,11 @@ mod tests {
             (&[Polkit, Sasl], None, Ok(Polkit)),
             (&[Sasl, Polkit], Some("polkit"), Ok(Polkit)),
             (&[Nothing], Some("polkit"), Err("the daemon offers none")),
-            (&[Sasl], None, Err("which this version does not have")),
+            (
+                &[Sasl],
+                Some("sasl.PLAIN"),
+                if cfg!(feature = "sasl") { Ok(Sasl) } else { Err("without its feature") },
+            ),
             (&[Method::Other(7)], None, Err("number 7")),
             (&[Nothing], Some("magic"), Err("none of sasl")),
         ] {

@@ -201,7 +201,8 @@ impl Builder {
     }
 
     /// Opens the connection over a stream that is connected to a daemon already, and asks it to open `name`, such as
-    /// `test:///default`, or what it likes best. The builder's URI is not used.
+    /// `test:///default`, or what it likes best. The builder's URI is not used. The stream is taken to be encrypted or local, so
+    /// that passwords may be sent over it where the daemon asks for them.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -89,7 +89,7 @@ fn what_the_daemon_does_not_offer_is_said() {
     });
 }
 
-/// The connection itself cannot do SASL yet, and says so. The procedures are there, and the daemon answers them.
+/// The connection has no such mechanism, and says so. Its procedures are there, and the daemon answers them.
 #[test]
 fn sasl_is_asked_for_and_answered() {
     live(async {

@@ -1,13 +1,12 @@
-//! What is said first over a new connection: authentication, and the opening calls.
+//! What is said first over a new connection: who we are, and the opening calls.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
 use tracing::Span;
 
-use super::Deadline;
+use super::{Deadline, login::Login};
 use crate::{
-    auth::{self, Method},
-    error::{Error, ErrorCode, Result},
+    error::{Error, Result},
     objects::connection::{Builder, Connection, Feature, Features},
     protocol::remote,
     rpc::{Client, expecting},
@@ -22,12 +21,12 @@ pub(super) async fn handshake(
     client: Client,
     name: Option<String>,
     uri: Option<String>,
-    asked: Option<&str>,
+    login: &Login<'_>,
     deadline: Deadline,
 ) -> Result<Connection> {
     // The deadline for opening is for all of this; the one for calls is for the user's.
     let (user, client) = (client.clone(), client.with_timeout(None));
-    deadline.limit("authentication", authenticate(&client, asked)).await?;
+    deadline.limit("authentication", login.authenticate(&client)).await?;
     deadline.limit("opening the connection", introduce(builder, user, client, name, uri)).await
 }
 
@@ -104,22 +103,6 @@ fn ready_value<T>(poll: Poll<T>) -> Option<T> {
     match poll {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
-    }
-}
-
-async fn authenticate(client: &Client, asked: Option<&str>) -> Result<()> {
-    // Never left out: a daemon that uses polkit lets root in by this very call.
-    let offered = match client.call(remote::AuthListArgs).await {
-        Ok(list) => list.types.iter().map(|kind| Method::from(kind.0)).collect(),
-        Err(error) if error.code() == Some(ErrorCode::NO_SUPPORT) => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    match auth::choose(&offered, asked)? {
-        Method::Polkit => match client.call(remote::AuthPolkitArgs).await?.complete {
-            0 => Err(Error::Auth("polkit did not finish the authentication".to_owned())),
-            _ => Ok(()),
-        },
-        _ => Ok(()),
     }
 }
 

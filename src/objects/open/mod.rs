@@ -3,6 +3,7 @@
 mod connect;
 mod deadline;
 mod handshake;
+mod login;
 mod machine;
 #[cfg(unix)]
 mod unix;
@@ -11,7 +12,7 @@ use std::{io, sync::Arc};
 
 use tracing::Instrument;
 
-use self::deadline::Deadline;
+use self::{deadline::Deadline, login::Login};
 use super::{
     admin::AdminBuilder,
     connection::{Builder, Connection},
@@ -77,10 +78,11 @@ pub(super) fn plan(builder: &Builder) -> Result<Plan> {
 
 async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result<Connection> {
     tracing::debug!(%plan, "connecting");
-    let client =
-        deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &builder.credentials)).await?;
+    let credentials = builder.credentials.clone();
+    let client = deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &credentials)).await?;
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
-    handshake::handshake(builder, client, plan.name.clone(), uri, plan.auth.as_deref(), deadline).await
+    let login = Login::new(plan, &credentials);
+    handshake::handshake(builder, client, plan.name.clone(), uri, &login, deadline).await
 }
 
 /// Opens a connection over `wire`, within the builder's deadline.
@@ -93,7 +95,8 @@ pub(super) async fn open_over(
     let opening = async {
         let client = Client::start(wire, &builder.config);
         let deadline = Deadline::new(builder.open_timeout);
-        handshake::handshake(builder, client, name.clone(), name.clone(), None, deadline).await
+        let login = Login::over_stream(&builder.credentials);
+        handshake::handshake(builder, client, name.clone(), name.clone(), &login, deadline).await
     };
     observed(&builder.config, opening.instrument(span)).await
 }

@@ -1,0 +1,216 @@
+//! Who we are: the authentication that a daemon asks for.
+
+use crate::{
+    auth::{self, Channel, Credentials, Method},
+    error::{Error, ErrorCode, Result},
+    protocol::remote,
+    rpc::Client,
+    uri::{Plan, Route},
+};
+
+/// What authentication needs to know.
+pub(super) struct Login<'a> {
+    /// What the URI's `auth` parameter asks for.
+    asked: Option<&'a str>,
+    /// The host that the URI names.
+    host: &'a str,
+    /// The user that the URI names.
+    user: Option<&'a str>,
+    channel: Channel,
+    credentials: &'a Credentials,
+}
+
+impl<'a> Login<'a> {
+    pub(super) fn new(plan: &'a Plan, credentials: &'a Credentials) -> Self {
+        let uri = plan.uri.as_ref();
+        Self {
+            asked: plan.auth.as_deref(),
+            host: uri.and_then(|uri| uri.host.as_deref()).unwrap_or(LOCALHOST),
+            user: uri.and_then(|uri| uri.user.as_deref()).filter(|_| !is_for_the_way(&plan.route)),
+            channel: match plan.route {
+                Route::Tcp(_) => Channel::Open,
+                _ => Channel::Private,
+            },
+            credentials,
+        }
+    }
+
+    /// Over a stream that the program has made.
+    pub(super) fn over_stream(credentials: &'a Credentials) -> Self {
+        Self { asked: None, host: LOCALHOST, user: None, channel: Channel::Private, credentials }
+    }
+
+    /// Proves to the daemon who we are, as far as it asks.
+    pub(super) async fn authenticate(&self, client: &Client) -> Result<()> {
+        // Never left out: a daemon that uses polkit lets root in by this very call.
+        let offered = match client.call(remote::AuthListArgs).await {
+            Ok(list) => list.types.iter().map(|kind| Method::from(kind.0)).collect(),
+            Err(error) if error.code() == Some(ErrorCode::NO_SUPPORT) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let method = auth::choose(&offered, self.asked)?;
+        let Self { host, user, channel, credentials, .. } = self;
+        tracing::debug!(%method, host, user, ?channel, ?credentials, "authenticating");
+        match method {
+            Method::Sasl => self.sasl(client).await,
+            Method::Polkit => match client.call(remote::AuthPolkitArgs).await?.complete {
+                0 => Err(Error::Auth("polkit did not finish the authentication".to_owned())),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The host of URIs that name none.
+const LOCALHOST: &str = "localhost";
+
+/// Tells whether the URI's user is the one who logs in to the host, and not the daemon's.
+fn is_for_the_way(route: &Route) -> bool {
+    matches!(route, Route::Ssh(_) | Route::Command(_))
+}
+
+#[cfg(not(feature = "sasl"))]
+impl Login<'_> {
+    async fn sasl(&self, _: &Client) -> Result<()> {
+        // It is not chosen.
+        Err(Error::Auth("this client was built without its feature sasl".to_owned()))
+    }
+}
+
+#[cfg(feature = "sasl")]
+mod sasl {
+    use super::Login;
+    use crate::{
+        auth::{
+            CredentialKind, CredentialRequest, Secret,
+            sasl::{Exchange, Identity, Mechanism, Next},
+        },
+        error::{Error, ErrorCode, Result},
+        protocol::remote,
+        rpc::Client,
+    };
+
+    /// The service that credentials are for, as in `[auth-libvirt-HOST]` of auth.conf.
+    const SERVICE: &str = "libvirt";
+
+    impl Login<'_> {
+        /// Has the exchange of RFC 4422 with the daemon (`AUTH_SASL_INIT`, `AUTH_SASL_START`, `AUTH_SASL_STEP`).
+        pub(super) async fn sasl(&self, client: &Client) -> Result<()> {
+            let offered = client.call(remote::AuthSaslInitArgs).await?.mechlist;
+            let asked = self.asked.and_then(|asked| asked.split_once('.')).map(|(_, mechanism)| mechanism);
+            let mechanism = Mechanism::choose(&offered, asked, self.channel)?;
+            let identity = self.identity(mechanism).await?;
+            tracing::debug!(%mechanism, offered, name = identity.name, "the exchange begins");
+            let who = Who { mechanism, name: identity.name.clone() };
+
+            let (mut exchange, first) = Exchange::begin(mechanism, identity)?;
+            let (nil, data) = to_wire(first);
+            let call = remote::AuthSaslStartArgs { mech: mechanism.name().to_owned(), nil, data };
+            let started = client.call(call).await.map_err(|error| who.refused(error, Stage::Name))?;
+            let mut answer = (started.complete, started.nil, started.data);
+            loop {
+                let (complete, nil, data) = answer;
+                let message = (nil == 0).then_some(data.as_slice());
+                let Next::Send(message) = exchange.answered(complete != 0, message)? else { return Ok(()) };
+                let (nil, data) = to_wire(message);
+                let call = remote::AuthSaslStepArgs { nil, data };
+                let stepped = client.call(call).await.map_err(|error| who.refused(error, Stage::Password))?;
+                answer = (stepped.complete, stepped.nil, stepped.data);
+            }
+        }
+
+        /// Finds out who we are, from what is known, from the URI, and from the user.
+        async fn identity(&self, mechanism: Mechanism) -> Result<Identity> {
+            let known = |kind| self.credentials.known(&self.request(kind));
+            let user = known(CredentialKind::Username).map(|user| user.expose().to_owned());
+            let mut identity = Identity::default();
+            if !mechanism.needs_password() {
+                identity.acting_as = user;
+                return Ok(identity);
+            }
+            let name = match (known(CredentialKind::AuthorizationName), user, self.user) {
+                (Some(name), user, _) => {
+                    identity.acting_as = user.filter(|user| user != name.expose());
+                    name
+                }
+                // Files that name only a user mean the one whose password is there.
+                (None, Some(user), _) => user.into(),
+                (None, None, Some(user)) => user.into(),
+                (None, None, None) => self.ask(CredentialKind::AuthorizationName, mechanism, None).await?,
+            };
+            identity.name = Some(name.expose().to_owned());
+            identity.password =
+                Some(self.ask(CredentialKind::Password, mechanism, identity.name.clone()).await?);
+            Ok(identity)
+        }
+
+        async fn ask(
+            &self,
+            kind: CredentialKind,
+            mechanism: Mechanism,
+            user: Option<String>,
+        ) -> Result<Secret> {
+            let mut request = self.request(kind);
+            if let Some(user) = &user {
+                request.prompt = format!("password of {user} for libvirt on {}", self.host);
+            }
+            request.user = user;
+            self.credentials.ask(request).await.ok_or_else(|| {
+                Error::Auth(format!(
+                    "the daemon asks for {mechanism}, and there is no {kind}: put one into auth.conf for                      [auth-{SERVICE}-{}], or answer to Builder::credentials",
+                    self.host
+                ))
+            })
+        }
+
+        fn request(&self, kind: CredentialKind) -> CredentialRequest {
+            CredentialRequest::new(kind, SERVICE, self.host)
+        }
+    }
+
+    /// Whom the daemon refuses.
+    struct Who {
+        mechanism: Mechanism,
+        name: Option<String>,
+    }
+
+    /// What the daemon has seen when it refuses.
+    enum Stage {
+        /// The first message: by SCRAM nothing but the name.
+        Name,
+        Password,
+    }
+
+    impl Who {
+        /// Daemons refuse whatever it is by the same words, so that nobody can try out names. How far it went tells more.
+        fn refused(&self, error: Error, stage: Stage) -> Error {
+            let (Some(ErrorCode::AUTH_FAILED), Some(remote)) = (error.code(), error.remote()) else {
+                return error;
+            };
+            let mechanism = self.mechanism;
+            let said = remote.message.as_deref().unwrap_or("no reason given");
+            let reason = match (&self.name, stage) {
+                (Some(name), Stage::Name) if mechanism != Mechanism::Plain => format!(
+                    "the daemon has no user {name:?} with a password for {mechanism}, or does not let it in"
+                ),
+                (Some(name), Stage::Name) => {
+                    format!("the daemon refuses the name {name:?} or its password, by {mechanism}")
+                }
+                (Some(name), Stage::Password) => {
+                    format!("the daemon refuses the password of {name:?}, by {mechanism}")
+                }
+                (None, _) => format!("the daemon refuses us by {mechanism}"),
+            };
+            Error::Auth(format!("{reason} ({said})"))
+        }
+    }
+
+    /// A message that is missing is marked, since it is not the same as an empty one.
+    fn to_wire(message: Option<Vec<u8>>) -> (i32, Vec<u8>) {
+        match message {
+            Some(data) => (0, data),
+            None => (1, Vec::new()),
+        }
+    }
+}
