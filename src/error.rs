@@ -410,7 +410,25 @@ impl fmt::Display for RemoteError {
         if let Some(since) = self.since {
             write!(f, "; the daemon does not know this procedure, which libvirt has since {since}")?;
         }
+        if let Some(advice) = advice(self.code) {
+            write!(f, "; {advice}")?;
+        }
         write!(f, " ({}, code {} from {})", self.procedure, self.code, self.domain)
+    }
+}
+
+/// Says what helps where the daemon's message does not.
+fn advice(code: ErrorCode) -> Option<&'static str> {
+    match code {
+        ErrorCode::AUTH_UNAVAILABLE => Some(
+            "polkit wants to ask for a password and finds no agent to do so in this session: run pkttyagent, or let this user in \
+             by a polkit rule or as a member of the group libvirt",
+        ),
+        ErrorCode::AUTH_CANCELLED => Some("nobody answered polkit's question for a password"),
+        ErrorCode::ACCESS_DENIED => {
+            Some("the daemon's access control (access_drivers in its libvirtd.conf) forbids it to this user")
+        }
+        _ => None,
     }
 }
 
