@@ -1,6 +1,6 @@
 //! What can go wrong, by whose doing it is.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 include!(concat!(env!("OUT_DIR"), "/error_codes.rs"));
 
@@ -71,6 +71,15 @@ pub enum Error {
         /// The URI as it was given.
         uri: String,
         /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+
+    /// A file of libvirt's configuration for clients is wrong or cannot be read: `libvirt.conf`, `auth.conf`.
+    #[error("cannot use {}: {reason}", file.display())]
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it, and in which line.
         reason: String,
     },
 
@@ -576,6 +585,7 @@ mod tests {
             (connect(io::ErrorKind::PermissionDenied), &["auth"]),
             (connect(io::ErrorKind::InvalidData), &[]),
             (Error::Uri { uri: String::new(), reason: String::new() }, &[]),
+            (Error::Config { file: PathBuf::new(), reason: String::new() }, &[]),
             (Error::Auth(String::new()), &["auth"]),
             (Error::Encode { what, cause: cause() }, &[]),
             (Error::Decode { what, cause: cause() }, &[]),

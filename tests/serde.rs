@@ -7,8 +7,16 @@ use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use libvirt_client::{
     Connection, CpuMap, ErrorCode, ErrorDomain, ErrorLevel, KeepaliveConfig, RemoteError, TypedParams,
-    TypedValue, Uuid, Version, Waiting, enums::*, ledger, params::MemoryParameters, protocol::remote,
-    results::*, rpc, stats::JobStats, testing::Replay,
+    TypedValue, Uuid, Version, Waiting,
+    enums::*,
+    ledger,
+    params::MemoryParameters,
+    protocol::remote,
+    results::*,
+    rpc,
+    stats::JobStats,
+    testing::Replay,
+    uri::{AdminPlan, ClientConfig, Environment, NoFiles, Options, Plan, System},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, from_value, json, to_value};
@@ -50,6 +58,28 @@ fn enums_are_names_or_numbers() {
     assert!(refused::<DomainState>(json!(1_u64 << 40)).contains("expected the name"));
     assert!(refused::<DomainState>(json!(true)).contains("expected the name"));
     assert_eq!(postcard::to_stdvec(&DomainState::RUNNING).unwrap(), postcard::to_stdvec(&1_i32).unwrap());
+}
+
+#[test]
+fn plans_are_data() {
+    let environment = Environment::new(System::Linux, 1000, &NoFiles);
+    for uri in [
+        "qemu:///system",
+        "qemu+unix:///system?socket=/a#b",
+        "qemu+tcp://[::1]/system",
+        "qemu://h/system?no_verify=1",
+        "qemu+libssh2://u@h:7/system?sshauth=agent,password",
+        "qemu+ssh://h/system?command=/a&proxy=native",
+        "qemu+ext:///system?command=/a",
+    ] {
+        let plan = Plan::new(uri, Options::default(), &environment).unwrap();
+        assert_eq!(comes_back::<Plan>(to_value(&plan).unwrap()), plan);
+    }
+    let plan = AdminPlan::new("libvirtd:///system", &environment).unwrap();
+    assert_eq!(comes_back::<AdminPlan>(to_value(&plan).unwrap()), plan);
+    let config = ClientConfig::parse(b"uri_default = 'a'\nuri_aliases = ['a=qemu:///system']").unwrap();
+    assert_eq!(comes_back::<ClientConfig>(to_value(&config).unwrap()), config);
+    comes_back::<Options>(json!({"read_only": true, "system_ssh": false}));
 }
 
 #[test]

@@ -79,10 +79,10 @@ impl AdminBuilder {
     /// Opens the connection.
     ///
     /// # Errors
-    /// [`Error::Uri`], [`Error::Connect`], the deadline, or the daemon's refusal.
+    /// [`Error::Uri`], [`Error::Config`], [`Error::Connect`], the deadline, or the daemon's refusal.
     pub async fn open(self) -> Result<AdminConnection> {
-        let client = open::open_admin(&self).await?;
-        Ok(AdminConnection { uri: self.uri.into(), client })
+        let (client, plan) = open::open_admin(&self).await?;
+        Ok(AdminConnection { uri: plan.uri.text.into(), client })
     }
 }
 
@@ -105,7 +105,9 @@ handle! {
 
 impl AdminConnection {
     /// Opens the administration of the daemon that `uri` names: `libvirtd:///system`, `virtqemud:///session`, with a socket
-    /// elsewhere `libvirtd:///system?socket=/path`; with the defaults of [`builder`](Self::builder).
+    /// elsewhere `libvirtd:///system?socket=/path`; with the defaults of [`builder`](Self::builder). An empty one is the
+    /// default: `LIBVIRT_ADMIN_DEFAULT_URI`, else `uri_default` of `libvirt-admin.conf`, else the monolithic daemon of the
+    /// system for root, and of the session for others. What is no URI may be an alias of `uri_aliases` there.
     ///
     /// # Errors
     /// As [`AdminBuilder::open`].

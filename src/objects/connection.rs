@@ -187,7 +187,7 @@ impl Builder {
     /// Returns how the connection would be made, and why so, without making it.
     ///
     /// # Errors
-    /// [`Error::Uri`] or [`Error::Unsupported`].
+    /// [`Error::Uri`], [`Error::Config`] or [`Error::Unsupported`].
     pub fn plan(&self) -> Result<open::Plan> {
         open::plan(self)
     }
@@ -195,7 +195,8 @@ impl Builder {
     /// Opens the connection (`AUTH_LIST`, `CONNECT_OPEN` and others; C: `virConnectOpenAuth`).
     ///
     /// # Errors
-    /// [`Error::Uri`], [`Error::Connect`], [`Error::Auth`], the deadline, or the daemon's refusal to open.
+    /// [`Error::Uri`], [`Error::Config`], [`Error::Connect`], [`Error::Auth`], the deadline, or the daemon's refusal to
+    /// open.
     pub async fn open(self) -> Result<Connection> {
         open::open(&self).await
     }
@@ -220,7 +221,26 @@ impl Connection {
         Self::builder(uri).open().await
     }
 
-    /// Starts to describe a connection to what `uri` names.
+    /// Opens the connection that the user has configured: to what `LIBVIRT_DEFAULT_URI` names, else to `uri_default` of
+    /// `libvirt.conf`, else to a daemon of this machine, which chooses its driver: the system's for root, the session's for
+    /// others.
+    ///
+    /// ```no_run
+    /// # async fn example() -> libvirt_client::Result<()> {
+    /// let connection = libvirt_client::Connection::open_default().await?;
+    /// println!("connected to {}", connection.uri());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub async fn open_default() -> Result<Self> {
+        Self::builder("").open().await
+    }
+
+    /// Starts to describe a connection to what `uri` names. It may be an alias that `uri_aliases` in `libvirt.conf` has; an
+    /// empty one is the default, as in [`open_default`](Self::open_default).
     pub fn builder(uri: impl Into<String>) -> Builder {
         Builder {
             uri: uri.into(),
@@ -251,7 +271,8 @@ impl Connection {
         Self { inner: self.inner.clone(), client: self.client.with_timeout(timeout) }
     }
 
-    /// Returns the URI that was opened; if none was, the one that the daemon chose.
+    /// Returns the URI that was opened, once aliases and defaults are resolved; if there was none, the one that the daemon
+    /// chose.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.inner.uri

@@ -89,6 +89,9 @@ impl System {
     };
 }
 
+/// What was looked at, line by line.
+pub(super) type Steps = Vec<String>;
+
 impl<'a> Environment<'a> {
     /// Describes a user without variables and home.
     #[must_use]
@@ -145,6 +148,18 @@ impl<'a> Environment<'a> {
     /// The directory of the user's own configuration of libvirt.
     pub(super) fn user_config_dir(&self) -> Option<PathBuf> {
         Some(self.user_dir("XDG_CONFIG_HOME", ".config")?.join("libvirt"))
+    }
+
+    /// Returns where a program is: in one of the directories of `PATH`, or where daemons are though `PATH` of users often lacks
+    /// it.
+    pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
+        let path = self.variable("PATH").unwrap_or_default();
+        let daemons = self.prefixes("sbin").into_iter().chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+        std::env::split_paths(path)
+            .filter(|directory| directory.is_absolute())
+            .chain(daemons)
+            .map(|directory| directory.join(name))
+            .find(|path| self.files.is_executable(path))
     }
 
     fn user_dir(&self, variable: &str, below_home: &str) -> Option<PathBuf> {

@@ -13,18 +13,24 @@
 //! ```
 
 mod admin;
+mod client_config;
+mod conf;
 mod environment;
 mod name;
 mod parameters;
 mod parse;
 mod plan;
 mod remote;
+mod resolve;
 mod route;
 mod socket;
 mod ssh;
+#[cfg(test)]
+mod tests;
 mod tls;
 
-pub use admin::admin_socket;
+pub use admin::AdminPlan;
+pub use client_config::ClientConfig;
 pub use environment::{Environment, Files, NoFiles, System};
 pub use parse::{Transport, Uri};
 pub use plan::{Options, Plan};

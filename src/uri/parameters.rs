@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{HostKeyPolicy, SshMethod, Uri};
+use super::{HostKeyPolicy, SshMethod, Transport, Uri};
 use crate::error::{Error, Result};
 
 /// The parameters of a URI that are for the client. All others are for the driver.
@@ -70,6 +70,28 @@ impl Parameters {
         "mode",
         "proxy",
     ];
+
+    /// Returns the names of those in `uri` that mean nothing for its transport.
+    pub(super) fn unused(uri: &Uri, transport: Transport) -> impl Iterator<Item = &'static str> {
+        use Transport::{Ext, Libssh, Libssh2, Ssh, Tls, Unix};
+        let for_transports = |name| -> &[Transport] {
+            match name {
+                "command" => &[Ssh, Ext],
+                "socket" | "mode" => &[Unix, Ssh, Libssh, Libssh2],
+                "sshauth" | "netcat" | "keyfile" | "known_hosts" | "known_hosts_verify" | "proxy" => {
+                    &[Ssh, Libssh, Libssh2]
+                }
+                "no_verify" => &[Ssh, Tls],
+                "no_tty" => &[Ssh],
+                "no_sanity" | "pkipath" | "tls_priority" => &[Tls],
+                _ => &[],
+            }
+        };
+        Self::NAMES.into_iter().filter(move |name| {
+            let transports = for_transports(name);
+            uri.parameter(name).is_some() && !transports.is_empty() && !transports.contains(&transport)
+        })
+    }
 
     /// Reads those that `uri` has.
     pub(super) fn of(uri: &Uri) -> Result<Self> {
@@ -152,7 +174,7 @@ fn one<T>(uri: &Uri, name: &str, allowed: &str, read: impl FnOnce(&str) -> Optio
 /// Reads a flag, which is a number as in libvirt's own client: 0 is the same as none.
 fn flag(uri: &Uri, name: &str) -> Result<bool> {
     let Some(value) = uri.parameter(name) else { return Ok(false) };
-    match value.parse::<i32>() {
+    match value.trim_ascii_start().parse::<i32>() {
         Ok(number) => Ok(number != 0),
         Err(_) => Err(invalid(uri, format!("\"{name}={value}\" is no number: 1 is yes and 0 is no"))),
     }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub struct Uri {
     /// As it was given.
     pub text: String,
-    /// The hypervisor driver: `qemu`, `test`, `lxc`, …. Empty or `remote` lets the daemon choose.
+    /// The hypervisor driver, as it was written: `qemu`, `test`, `lxc`, …. Empty or `remote` lets the daemon choose.
     pub driver: String,
     /// How to reach the daemon, when the scheme says it.
     pub transport: Option<Transport>,
@@ -98,7 +98,7 @@ impl Uri {
     /// Tells whether the daemon is to choose its driver.
     #[must_use]
     pub fn lets_daemon_choose(&self) -> bool {
-        self.driver.is_empty() || self.driver == "remote"
+        self.driver.is_empty() || self.driver.eq_ignore_ascii_case("remote")
     }
 
     /// Returns the value of a parameter, the last if there are several. Names are compared without regard to case, as
@@ -111,21 +111,23 @@ impl Uri {
 }
 
 fn parse(given: &str) -> Result<Uri, String> {
-    // Both spellings are older than URIs in libvirt.
-    let text = if matches!(given, "xen" | "xen://") { "xen:///system" } else { given };
-    if text.is_empty() {
+    if given.is_empty() {
         return Err("it is empty; name a driver, as in \"qemu:///system\"".to_owned());
     }
-    let (scheme, rest) = text
-        .split_once("://")
-        .ok_or_else(|| "\"://\" is missing after the driver, as in \"qemu:///system\"".to_owned())?;
-    let (driver, transport) = parse_scheme(scheme)?;
-    let (rest, fragment) = split_off(rest, '#');
+    let (rest, fragment) = split_off(given, '#');
     let (rest, query) = split_off(rest, '?');
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let missing = || "\"://\" is missing after the driver, as in \"qemu:///system\"".to_owned();
+    let (scheme, rest) = rest.split_once(':').ok_or_else(missing)?;
+    let (driver, transport) = parse_scheme(scheme)?;
+    let (authority, path) = match rest.strip_prefix("//") {
+        Some(rest) => rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash)),
+        // `qemu:/system` is the same as with nothing between two more slashes.
+        None if rest.starts_with('/') => ("", rest),
+        None => return Err(missing()),
+    };
     let (user, host, port) = parse_authority(authority)?;
 
-    if path.is_empty() && matches!(driver.as_str(), "qemu" | "vbox" | "vz") {
+    if path.is_empty() && ["qemu", "vbox", "vz"].iter().any(|name| driver.eq_ignore_ascii_case(name)) {
         if let Some(host @ ("system" | "session")) = host.as_deref() {
             return Err(format!(
                 "\"{host}\" stands where a host would; did you mean \"{scheme}:///{host}\"?"
@@ -155,11 +157,11 @@ fn parse_scheme(scheme: &str) -> Result<(String, Option<Transport>), String> {
     if let Some(bad) = scheme.chars().find(|&c| !allowed(c)) {
         return Err(format!("{bad:?} cannot be part of the driver's name"));
     }
-    let Some((driver, name)) = scheme.split_once('+') else { return Ok((scheme.to_ascii_lowercase(), None)) };
+    let Some((driver, name)) = scheme.split_once('+') else { return Ok((scheme.to_owned(), None)) };
     let transport = Transport::from_name(name).ok_or_else(|| {
         format!("there is no transport \"{name}\": unix, ssh, libssh, libssh2, tls, tcp and ext are known")
     })?;
-    Ok((driver.to_ascii_lowercase(), Some(transport)))
+    Ok((driver.to_owned(), Some(transport)))
 }
 
 type Authority = (Option<String>, Option<String>, Option<u16>);
@@ -191,13 +193,19 @@ fn parse_authority(authority: &str) -> Result<Authority, String> {
 }
 
 fn parse_query(query: &str) -> Result<Vec<(String, String)>, String> {
-    let pairs = query.split(['&', ';']).filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((unescape(name)?, unescape(value)?))
-        })
-        .collect()
+    let mut parameters = Vec::new();
+    let mut rest = query;
+    while !rest.is_empty() {
+        // As libvirt does: ";" parts them only where no "&" follows.
+        let end = rest.find('&').or_else(|| rest.find(';')).unwrap_or(rest.len());
+        let (pair, after) = rest.split_at(end);
+        rest = after.get(1..).unwrap_or_default();
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if !name.is_empty() {
+            parameters.push((unescape(name)?, unescape(value)?));
+        }
+    }
+    Ok(parameters)
 }
 
 fn split_off(text: &str, at: char) -> (&str, Option<&str>) {
@@ -251,7 +259,6 @@ mod tests {
     fn uris_are_taken_apart() {
         for (uri, expected) in [
             ("qemu:///system", "qemu unix - - 0 /system []"),
-            ("xen", "xen unix - - 0 /system []"),
             ("test:///default", "test unix - - 0 /default []"),
             ("qemu+unix:///system?socket=/a%20b", r#"qemu unix - - 0 /system [("socket", "/a b")]"#),
             ("qemu+ssh://root@host.example:2222/system", "qemu ssh root host.example 2222 /system []"),
@@ -263,6 +270,18 @@ mod tests {
                 "qemu+SSH://host:0/system?no_tty=1&x",
                 r#"qemu ssh - host 0 /system [("no_tty", "1"), ("x", "")]"#,
             ),
+            ("qemu:/system", "qemu unix - - 0 /system []"),
+            ("QEMU+Ssh://h/system", "QEMU ssh - h 0 /system []"),
+            ("+ssh://h/system", " ssh - h 0 /system []"),
+            ("remote:///?a=b:/c#d?e", r#"remote unix - - 0 / [("a", "b:/c")]"#),
+            ("qemu+ssh://:7/system", "qemu ssh - - 0 /system []"),
+            ("qemu+ssh://h:/system", "qemu ssh - h 0 /system []"),
+            ("qemu+ssh://u%40x:pw@h/x", "qemu ssh u@x:pw h 0 /x []"),
+            ("qemu+ssh://system/x", "qemu ssh - system 0 /x []"),
+            ("xen+ssh://system", "xen ssh - system 0  []"),
+            ("qemu:///?a=1;b=2&c=3&&=d&e", r#"qemu unix - - 0 / [("a", "1;b=2"), ("c", "3"), ("e", "")]"#),
+            ("qemu:///?c=3&a=1;b=2", r#"qemu unix - - 0 / [("c", "3"), ("a", "1"), ("b", "2")]"#),
+            ("qemu:///?a==b=c&A%20=%3d", r#"qemu unix - - 0 / [("a", "=b=c"), ("A ", "=")]"#),
             ("test:///tmp/node.xml#here", "test unix - - 0 /tmp/node.xml []"),
         ] {
             assert_eq!(parts(uri), expected, "{uri}");
@@ -274,7 +293,8 @@ mod tests {
         for (uri, reason) in [
             ("", "name a driver"),
             ("qemu", "\"://\" is missing"),
-            ("qemu:/system", "\"://\" is missing"),
+            ("qemu:system", "\"://\" is missing"),
+            ("://host/system?a=%2", "two hexadecimal digits"),
             ("qemu://system", "did you mean \"qemu:///system\"?"),
             ("qemu+ssh://session", "did you mean \"qemu+ssh:///session\"?"),
             ("qemu+unix://host/system", "there cannot be a host"),

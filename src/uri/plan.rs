@@ -6,9 +6,14 @@ use std::{
 };
 
 use super::{
-    CommandRoute, Endpoint, Environment, Route, SshFlavour, Transport, Uri, name,
-    parameters::{Parameters, invalid},
-    socket, ssh, tls,
+    ClientConfig, CommandRoute, Endpoint, Environment, Route, Socket, SshFlavour, Transport, Uri,
+    environment::Steps,
+    name,
+    parameters::{Mode, Parameters, invalid},
+    resolve::resolve,
+    socket::{self, Wanted},
+    ssh::Ssh,
+    tls,
 };
 use crate::error::Result;
 
@@ -17,7 +22,8 @@ use crate::error::Result;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Plan {
-    /// The URI that it is about.
+    /// The URI that it is about, once aliases and defaults are resolved. `None` if there is none, so that any daemon of this
+    /// machine will do.
     pub uri: Option<Uri>,
     /// The name that the daemon is asked to open (`CONNECT_OPEN`). `None` lets it choose its driver.
     pub name: Option<String>,
@@ -61,46 +67,19 @@ impl Options {
 }
 
 impl Plan {
-    /// Decides how to connect to what `text` names.
+    /// Decides how to connect to what `text` names: a URI, an alias that libvirt's configuration knows, or, if it is empty, the
+    /// default.
     ///
     /// # Errors
-    /// [`Error::Uri`](crate::Error::Uri) for what cannot be meant, [`Error::Unsupported`](crate::Error::Unsupported) for
-    /// what this system does not have.
+    /// [`Error::Uri`](crate::Error::Uri) for what cannot be meant, [`Error::Config`](crate::Error::Config) for a wrong
+    /// `libvirt.conf`, [`Error::Unsupported`](crate::Error::Unsupported) for what this system does not have.
     pub fn new(text: &str, options: Options, environment: &Environment<'_>) -> Result<Self> {
-        let uri = Uri::parse(text)?;
-        let parameters = Parameters::of(&uri)?;
-        let mut steps = Vec::new();
-        let transport = uri.effective_transport();
-        steps.push(format!("{:?} is reached over {transport}", uri.text));
-        let route = match transport {
-            Transport::Unix => {
-                Route::Unix(socket::choose(&uri, &parameters, options.read_only, environment)?)
-            }
-            Transport::Tcp => Route::Tcp(Endpoint::new(
-                uri.host.as_deref().unwrap_or("localhost"),
-                uri.port.unwrap_or(16509),
-            )),
-            Transport::Tls => Route::Tls(tls::route(&uri, &parameters, environment)?),
-            Transport::Ssh => ssh::route(&uri, &parameters, SshFlavour::Ssh, options, environment)?,
-            Transport::Libssh => ssh::route(&uri, &parameters, SshFlavour::Libssh, options, environment)?,
-            Transport::Libssh2 => ssh::route(&uri, &parameters, SshFlavour::Libssh2, options, environment)?,
-            Transport::Ext => match parameters.command.clone() {
-                Some(program) => Route::Command(CommandRoute { program, arguments: Vec::new() }),
-                None => {
-                    let reason = "\"+ext\" needs a program: name it with \"?command=\"";
-                    return Err(invalid(&uri, reason));
-                }
-            },
-        };
-        Ok(Self {
-            name: name::for_daemon(&uri),
-            read_only: options.read_only,
-            route,
-            auth: parameters.auth,
-            auth_file: parameters.auth_file,
-            steps,
-            uri: Some(uri),
-        })
+        let mut steps = Steps::new();
+        let config = ClientConfig::load("libvirt.conf", environment, &mut steps)?;
+        match resolve(text, "LIBVIRT_DEFAULT_URI", &config, environment, &mut steps) {
+            Some(text) => Planner { options, environment, config, steps }.to(Uri::parse(&text)?),
+            None => Planner { options, environment, config, steps }.to_any_daemon(),
+        }
     }
 
     /// Returns the local socket's path, if the connection is over one.
@@ -113,106 +92,125 @@ impl Plan {
     }
 }
 
+struct Planner<'a> {
+    options: Options,
+    environment: &'a Environment<'a>,
+    config: ClientConfig,
+    steps: Steps,
+}
+
+impl Planner<'_> {
+    fn to(mut self, uri: Uri) -> Result<Plan> {
+        let parameters = self.parameters(&uri)?;
+        let route = match uri.effective_transport() {
+            Transport::Unix => Route::Unix(self.socket(&uri, &parameters)?),
+            Transport::Tcp => Route::Tcp(Endpoint::of(&uri, 16509)),
+            Transport::Tls => Route::Tls(tls::route(&uri, &parameters, self.environment, &mut self.steps)?),
+            Transport::Ssh => self.ssh(&uri, &parameters, SshFlavour::Ssh)?,
+            Transport::Libssh => self.ssh(&uri, &parameters, SshFlavour::Libssh)?,
+            Transport::Libssh2 => self.ssh(&uri, &parameters, SshFlavour::Libssh2)?,
+            Transport::Ext => match parameters.command.clone() {
+                Some(program) => Route::Command(CommandRoute { program, arguments: Vec::new() }),
+                None => {
+                    let reason = "\"+ext\" needs a program: name it with \"?command=\"";
+                    return Err(invalid(&uri, reason));
+                }
+            },
+        };
+        Ok(Plan {
+            name: name::for_daemon(&uri),
+            read_only: self.options.read_only,
+            route,
+            auth: parameters.auth,
+            auth_file: parameters.auth_file,
+            steps: self.steps,
+            uri: Some(uri),
+        })
+    }
+
+    /// Without any URI a daemon of this machine is asked, and chooses its driver itself.
+    fn to_any_daemon(mut self) -> Result<Plan> {
+        self.steps.push("so any daemon of this machine will do".to_owned());
+        let wanted = Wanted {
+            uri: None,
+            mode: self.config.mode().unwrap_or(Mode::Auto),
+            read_only: self.options.read_only,
+            session: socket::is_session(None, self.environment),
+        };
+        let socket = socket::choose(&wanted, self.environment, &mut self.steps)?;
+        Ok(Plan {
+            uri: None,
+            name: None,
+            read_only: self.options.read_only,
+            route: Route::Unix(socket),
+            auth: None,
+            auth_file: None,
+            steps: self.steps,
+        })
+    }
+
+    /// Reads the URI's parameters. What it leaves open the configuration may say.
+    fn parameters(&mut self, uri: &Uri) -> Result<Parameters> {
+        let mut parameters = Parameters::of(uri)?;
+        let transport = uri.effective_transport();
+        self.steps.push(match (uri.transport, &uri.host) {
+            (Some(stated), _) => format!("the scheme names the transport {stated}"),
+            (None, Some(host)) => {
+                format!("{host:?} is another host, and TLS is for these unless something else is named")
+            }
+            (None, None) => "no host is named, so the daemon is on this machine".to_owned(),
+        });
+        let is_ssh = matches!(transport, Transport::Ssh | Transport::Libssh | Transport::Libssh2);
+        if let (None, true, Some(mode)) =
+            (parameters.mode, is_ssh || transport == Transport::Unix, self.config.mode())
+        {
+            self.steps
+                .push(format!("remote_mode is {:?}", self.config.remote_mode.as_deref().unwrap_or_default()));
+            parameters.mode = Some(mode);
+        }
+        if let (None, true, Some(proxy)) = (parameters.proxy, is_ssh, self.config.proxy()) {
+            self.steps.push(format!(
+                "remote_proxy is {:?}",
+                self.config.remote_proxy.as_deref().unwrap_or_default()
+            ));
+            parameters.proxy = Some(proxy);
+        }
+        if let (None, Transport::Tls, Some(priority)) =
+            (&parameters.tls_priority, transport, &self.config.tls_priority)
+        {
+            self.steps.push(format!("tls_priority is {priority:?}"));
+            parameters.tls_priority = Some(priority.clone());
+        }
+        let unused = Parameters::unused(uri, transport);
+        self.steps
+            .extend(unused.map(|name| format!("\"{name}\" means nothing for {transport}, and is not used")));
+        Ok(parameters)
+    }
+
+    fn socket(&mut self, uri: &Uri, parameters: &Parameters) -> Result<Socket> {
+        if let Some(path) = &parameters.socket {
+            return socket::named(path, self.environment);
+        }
+        let wanted = Wanted {
+            uri: Some(uri),
+            mode: parameters.mode.unwrap_or(Mode::Auto),
+            read_only: self.options.read_only,
+            session: socket::is_session(Some(uri), self.environment),
+        };
+        socket::choose(&wanted, self.environment, &mut self.steps)
+    }
+
+    fn ssh(&mut self, uri: &Uri, parameters: &Parameters, flavour: SshFlavour) -> Result<Route> {
+        let (environment, options, steps) = (self.environment, self.options, &mut self.steps);
+        Ssh { uri, parameters, flavour, options, environment, steps }.route()
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.as_deref().unwrap_or("whatever the daemon chooses");
         let how = if self.read_only { ", to read only" } else { "" };
         write!(f, "open {name}{how}\nover {}", self.route)?;
         self.steps.iter().try_for_each(|step| write!(f, "\n- {step}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::uri::{Files, System};
-
-    struct Existing<'a>(&'a [&'a str]);
-
-    impl Files for Existing<'_> {
-        fn exists(&self, path: &Path) -> bool {
-            self.0.iter().any(|there| Path::new(there) == path)
-        }
-
-        fn is_executable(&self, path: &Path) -> bool {
-            self.exists(path)
-        }
-
-        fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-            Err(std::io::ErrorKind::NotFound.into())
-        }
-    }
-
-    fn plan(uri: &str, uid: u32, read_only: bool, existing: &[&str]) -> Result<Plan> {
-        let files = Existing(existing);
-        let mut environment = Environment::new(System::Linux, uid, &files);
-        environment.variables.insert("XDG_RUNTIME_DIR".to_owned(), "/run/user/1000".into());
-        environment.home = Some("/home/u".into());
-        Plan::new(uri, Options::default().read_only(read_only), &environment)
-    }
-
-    #[test]
-    fn sockets_are_chosen_as_libvirts_own_client_does() {
-        const LEGACY: &str = "/var/run/libvirt/libvirt-sock";
-        const DIRECT: &str = "/var/run/libvirt/virtqemud-sock";
-        for (uri, uid, read_only, existing, expected) in [
-            ("qemu:///system", 0, false, &[][..], LEGACY),
-            ("qemu:///system", 1000, false, &[LEGACY], LEGACY),
-            ("qemu:///system", 0, false, &[LEGACY, DIRECT], DIRECT),
-            ("qemu:///system?mode=legacy", 0, false, &[LEGACY, DIRECT], LEGACY),
-            ("qemu:///system?mode=direct", 0, false, &[LEGACY], DIRECT),
-            ("qemu:///system", 0, true, &[], "/var/run/libvirt/libvirt-sock-ro"),
-            ("qemu:///session", 1000, false, &[], "/run/user/1000/libvirt/libvirt-sock"),
-            ("qemu:///session", 1000, true, &[], "/run/user/1000/libvirt/libvirt-sock"),
-            ("qemu:///session", 0, false, &[], LEGACY),
-            ("test:///default", 0, false, &[], LEGACY),
-            ("test:///default", 1000, false, &[], "/run/user/1000/libvirt/libvirt-sock"),
-            ("test+unix:///default?socket=/a/b", 1000, true, &[], "/a/b"),
-            ("qemu:///system?SOCKET=@abstract", 0, false, &[], "@abstract"),
-            (
-                "network:///system",
-                0,
-                false,
-                &["/var/run/libvirt/virtnetworkd-sock"],
-                "/var/run/libvirt/virtnetworkd-sock",
-            ),
-        ] {
-            let plan = plan(uri, uid, read_only, existing).unwrap();
-            assert_eq!(plan.socket(), Some(Path::new(expected)), "{uri} as {uid}: {plan}");
-        }
-    }
-
-    #[test]
-    fn the_daemon_is_asked_for_what_is_not_for_the_client() {
-        for (uri, expected) in [
-            ("qemu:///system", Some("qemu:///system")),
-            ("test+unix:///default?socket=/a", Some("test:///default")),
-            ("test:///tmp/a%20node.xml", Some("test:///tmp/a%20node.xml")),
-            ("qemu:///system?socket=/a&x=1%262&Mode=auto#f", Some("qemu:///system?x=1%262#f")),
-            ("qemu:///system?name=test:///default", Some("test:///default")),
-            ("remote:///", None),
-        ] {
-            assert_eq!(plan(uri, 0, false, &[]).unwrap().name.as_deref(), expected, "{uri}");
-        }
-    }
-
-    #[test]
-    fn a_session_without_a_directory_says_what_to_do() {
-        let environment = Environment::new(System::Linux, 1000, &Existing(&[]));
-        let error = Plan::new("qemu:///session", Options::default(), &environment).unwrap_err();
-        assert!(error.to_string().contains("XDG_RUNTIME_DIR"), "{error}");
-    }
-
-    #[test]
-    fn what_is_not_possible_is_said() {
-        for (uri, reason) in [
-            ("test:///default?mode=direct", "has no daemon of its own"),
-            ("qemu:///system?mode=x", "none of auto, legacy and direct"),
-            ("qemu:///system?socket=", "\"socket\" is empty"),
-            ("qemu+ext:///system", "?command="),
-        ] {
-            let error = plan(uri, 0, false, &[]).unwrap_err().to_string();
-            assert!(error.contains(reason), "{uri}: {error}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::RemoteSide;
+use super::{RemoteSide, Uri};
 
 /// The way to a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,8 +201,9 @@ impl Route {
 }
 
 impl Endpoint {
-    pub(super) fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
+    pub(super) fn of(uri: &Uri, default_port: u16) -> Self {
+        let host = uri.host.clone().unwrap_or_else(|| "localhost".to_owned());
+        Self { host, port: uri.port.unwrap_or(default_port) }
     }
 }
 

@@ -4,22 +4,27 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CertificateFiles, Endpoint, Environment, PkiFiles, TlsRoute, Uri,
+    environment::Steps,
     parameters::{Parameters, invalid},
 };
 use crate::error::Result;
 
 /// Makes the route for `uri`.
-pub(super) fn route(uri: &Uri, parameters: &Parameters, environment: &Environment<'_>) -> Result<TlsRoute> {
-    let host = uri.host.as_deref().unwrap_or("localhost");
+pub(super) fn route(
+    uri: &Uri,
+    parameters: &Parameters,
+    environment: &Environment<'_>,
+    steps: &mut Steps,
+) -> Result<TlsRoute> {
     let files = match &parameters.pki_path {
         Some(directory) => Places::of_directory(directory, "the URI's \"pkipath\" names their directory"),
         None => Places::of_user(environment),
     };
     Ok(TlsRoute {
-        endpoint: Endpoint::new(host, uri.port.unwrap_or(16514)),
+        endpoint: Endpoint::of(uri, 16514),
         verify: !parameters.no_verify,
         sanity: !parameters.no_sanity,
-        files: files.look(uri, environment)?,
+        files: files.look(uri, environment, steps)?,
         priority: parameters.tls_priority.clone(),
     })
 }
@@ -46,9 +51,7 @@ impl Places {
 
     /// The system's, and those of the user that are there in their place. A certificate and its key stay together.
     fn of_user(environment: &Environment<'_>) -> Self {
-        let system = environment.config_dirs().into_iter().map(|directory| directory.join("pki"));
-        let system: Vec<PathBuf> = system.collect();
-        let mut places = Self::of_system(system.first().map_or(Path::new("/etc/pki"), PathBuf::as_path));
+        let mut places = Self::of_system(environment);
         let home = if environment.is_root() { None } else { environment.home.as_ref() };
         let Some(home) = home else { return places };
         let own = Self::of_directory(&home.join(".pki/libvirt"), "");
@@ -74,7 +77,11 @@ impl Places {
         places
     }
 
-    fn of_system(pki: &Path) -> Self {
+    fn of_system(environment: &Environment<'_>) -> Self {
+        let directories: Vec<PathBuf> =
+            environment.config_dirs().into_iter().map(|directory| directory.join("pki")).collect();
+        let used = directories.iter().find(|pki| environment.files.exists(&pki.join("CA/cacert.pem")));
+        let pki = used.or(directories.first()).cloned().unwrap_or_else(|| "/etc/pki".into());
         Self {
             ca: pki.join("CA/cacert.pem"),
             crl: pki.join("CA/cacrl.pem"),
@@ -84,8 +91,14 @@ impl Places {
         }
     }
 
-    fn look(self, uri: &Uri, environment: &Environment<'_>) -> Result<PkiFiles> {
-        let exists = |path: &Path| environment.files.exists(path);
+    fn look(self, uri: &Uri, environment: &Environment<'_>, steps: &mut Steps) -> Result<PkiFiles> {
+        let mut exists = |path: &Path| {
+            let exists = environment.files.exists(path);
+            steps.push(format!("{} {}", path.display(), if exists { "is there" } else { "does not exist" }));
+            exists
+        };
+        // Whoever needs it says that it is missing.
+        exists(&self.ca);
         let certificate = match (exists(&self.certificate), exists(&self.key)) {
             (true, true) => Some(CertificateFiles { certificate: self.certificate, key: self.key }),
             (false, false) => None,

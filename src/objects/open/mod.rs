@@ -21,7 +21,7 @@ use crate::{
     error::{CloseReason, Error, Result},
     protocol::admin,
     rpc::{Client, Config, Wire, expecting},
-    uri::{Options, Uri, admin_socket},
+    uri::{AdminPlan, Options},
 };
 
 pub(super) use self::handshake::supports;
@@ -43,28 +43,30 @@ pub(super) async fn open(builder: &Builder) -> Result<Connection> {
 }
 
 /// Connects to the administration of a daemon, within the builder's deadline.
-pub(super) async fn open_admin(builder: &AdminBuilder) -> Result<Client> {
+pub(super) async fn open_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)> {
     observed(&builder.config, connect_to_admin(builder)).await
 }
 
-async fn connect_to_admin(builder: &AdminBuilder) -> Result<Client> {
+async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)> {
     let deadline = Deadline::new(builder.open_timeout);
-    let uri = Uri::parse(&builder.uri)?;
-    let socket = admin_socket(&uri, &machine::environment())?;
+    let plan = AdminPlan::new(&builder.uri, &machine::environment())?;
+    let path = plan.socket.path.display().to_string();
+    let span = tracing::info_span!("administration", socket = path);
     let opening = async {
-        let client = deadline.limit(CONNECTING, connect::unix(&socket, &builder.config)).await?;
+        tracing::debug!(%plan, "connecting");
+        let client = deadline.limit(CONNECTING, connect::unix(&plan.socket, &builder.config)).await?;
         let quick = client.with_timeout(None);
         let opening = quick.call(admin::ConnectOpenArgs { flags: 0 });
         let opened = deadline.limit("opening the connection", opening).await;
-        opened.map_err(|error| not_a_daemon(&socket.path.display().to_string(), error))?;
+        opened.map_err(|error| not_a_daemon(&path, error))?;
         // Nothing is asked before: this program has no question for it, and all daemons that speak it answer pings.
         if let Some(config) = builder.keepalive {
             client.start_keepalive(config);
         }
-        Ok(client)
+        Ok::<_, Error>(client)
     };
-    let span = tracing::info_span!("administration", socket = %socket.path.display());
-    opening.instrument(span).await
+    let client = opening.instrument(span).await?;
+    Ok((client, plan))
 }
 
 /// What is not done when a deadline passes before there is a connection.
