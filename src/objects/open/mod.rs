@@ -1,5 +1,7 @@
 //! From a URI to a connection: the plan, the way to the daemon, authentication, and the opening calls.
 
+#[cfg(unix)]
+mod autostart;
 mod connect;
 mod deadline;
 mod handshake;

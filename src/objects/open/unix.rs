@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use super::autostart;
 use crate::{
     error::{Error, Result},
     protocol::frame::Descriptor,
@@ -14,9 +15,15 @@ use crate::{
     uri::Socket,
 };
 
-/// Connects to a socket.
+/// Connects to a socket, and starts the daemon behind it if the plan says so and nobody listens.
 pub(super) async fn connect(socket: &Socket) -> Result<UnixSocket> {
-    unix::connect(&socket.path).await.map_err(|error| explain(error, socket))
+    let connected = match (unix::connect(&socket.path).await, &socket.autostart) {
+        (Err(error), Some(how)) if autostart::nobody_listens(&error) => {
+            autostart::connect(&socket.path, how).await
+        }
+        (connected, _) => connected,
+    };
+    connected.map_err(|error| explain(error, socket))
 }
 
 /// Says why it was this socket.
