@@ -7,6 +7,8 @@
 #[cfg(unix)]
 pub mod command;
 mod farewell;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
