@@ -26,6 +26,7 @@ mod files;
 mod guests;
 mod harness;
 mod host;
+mod known_hosts;
 mod lxc;
 mod networks;
 mod node_devices;
@@ -47,6 +48,7 @@ mod refusals;
 mod refused;
 mod secrets;
 mod snapshots;
+mod ssh_config;
 mod storage;
 mod superseded;
 

@@ -1,4 +1,7 @@
 //! Which keys hosts are known by: files such as `~/.ssh/known_hosts`, read and answered as OpenSSH does.
+//!
+//! It differs in two things, both to the safe side: a `@revoked` with a tab behind it counts, which OpenSSH takes for a line
+//! that it does not understand; and what is revoked without a port is so at every port.
 
 mod key;
 mod learn;
@@ -47,7 +50,7 @@ pub enum Verdict {
     },
     /// The host is known by other keys only, by one of another algorithm perhaps.
     Changed {
-        /// Where the first of them stands.
+        /// Where the last of them stands.
         place: Place,
         /// As with [`Verdict::Unknown`].
         certificate: Option<String>,
@@ -177,7 +180,7 @@ fn judge(lines: &[Line], host: &str, key: &HostKey, now: u64) -> Verdict {
     if with(None).any(|line| key.same_key(&line.key)) {
         return Verdict::Accepted;
     }
-    match with(None).next() {
+    match with(None).next_back() {
         Some(line) => Verdict::Changed { place: line.place.clone(), certificate },
         None => Verdict::Unknown { certificate },
     }

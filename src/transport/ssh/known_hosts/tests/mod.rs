@@ -68,7 +68,7 @@ fn lines_are_read_as_openssh_reads_them() {
         ("# one\n\n# three\nhost.example <OTHER>\n", Changed(4)),
         // Several keys of one kind, and of another kind only.
         ("host.example <OTHER>\nhost.example <KEY>", Accepted),
-        ("host.example <ECDSA>\nhost.example <RSA>", Changed(1)),
+        ("host.example <ECDSA>\nhost.example <RSA>", Changed(2)),
         // Patterns.
         ("* <KEY>", Accepted),
         ("*.example <KEY>", Accepted),
@@ -86,7 +86,7 @@ fn lines_are_read_as_openssh_reads_them() {
         ("host.example ssh-new@example.com AAAAE3NzaC1uZXdAZXhhbXBsZS5jb20=", Unknown),
         ("|1|short|c2hvcnQ= <KEY>", Unknown),
         ("|2|AAAA|BBBB <KEY>", Unknown),
-        // Revoked, wherever it stands.
+        // Revoked, wherever it stands. OpenSSH would not see the one with tabs.
         ("@revoked * <KEY>\nhost.example <KEY>", Revoked(1)),
         ("host.example <KEY>\n@revoked\thost.example\t<KEY>", Revoked(2)),
         ("@revoked host.example <OTHER>\nhost.example <KEY>", Accepted),
