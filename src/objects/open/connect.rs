@@ -1,5 +1,7 @@
 //! From a plan's route to a client over it: a function for each kind of route.
 
+#[cfg(unix)]
+use crate::transport::command::{self, Command};
 use crate::{
     auth::Credentials,
     error::{Error, Result},
@@ -68,9 +70,17 @@ async fn ssh(route: &SshRoute, _: &Config) -> Result<Client> {
     )))
 }
 
+#[cfg(unix)]
+async fn command(route: &CommandRoute, config: &Config) -> Result<Client> {
+    let arguments = route.arguments.iter().map(Into::into).collect();
+    let command = Command { program: route.program.clone().into(), arguments };
+    Ok(Client::start(ByteStream(command::start(&command)?), config))
+}
+
+#[cfg(not(unix))]
 async fn command(route: &CommandRoute, _: &Config) -> Result<Client> {
     Err(Error::Unsupported(format!(
-        "a program as the connection, such as {}, comes with a later version",
+        "connections over programs, such as {}, are for systems with Unix sockets",
         route.program.display()
     )))
 }

@@ -4,6 +4,7 @@
 mod autostart;
 mod connect;
 mod deadline;
+mod farewell;
 mod handshake;
 mod login;
 mod machine;
@@ -120,6 +121,11 @@ async fn observed<T>(config: &Config, opening: impl Future<Output = Result<T>>) 
 /// A connection that ends before anything was answered was most likely none to a daemon.
 fn not_a_daemon(address: &str, error: Error) -> Error {
     let Error::Closed(reason) = error else { return error };
+    if let CloseReason::Io(end) = &reason
+        && let Some(explained) = farewell::explain(address, end)
+    {
+        return explained;
+    }
     // Another kind of server will not become a daemon by being asked again.
     let kind = match reason {
         CloseReason::Protocol(_) => io::ErrorKind::InvalidData,
