@@ -40,6 +40,9 @@ pub enum Error {
             "was not sent within {after:?}: as many calls as the daemon takes at once were waiting for answers"
         ),
         Waiting::ForAnswer => format!("had no answer within {after:?}; the daemon may still carry it out"),
+        Waiting::ForReader => format!(
+            "was broken off: its reader took nothing for {after:?}, while others waited for what came behind its data"
+        ),
         Waiting::ForConnection => format!(
             "was not done within {after:?}: is a libvirt daemon on the other side, and is it able to answer?"
         ),
@@ -134,6 +137,8 @@ pub enum Waiting {
     ForAnswer,
     /// The connection, while it was being opened.
     ForConnection,
+    /// The reader of a data stream, who held up all others.
+    ForReader,
 }
 
 /// What this crate's functions return.
@@ -579,6 +584,7 @@ mod tests {
             (timeout(Waiting::ForTurn), late),
             (timeout(Waiting::ForAnswer), late),
             (timeout(Waiting::ForConnection), late),
+            (timeout(Waiting::ForReader), late),
             (connect(io::ErrorKind::NotFound), transient),
             (connect(io::ErrorKind::ConnectionRefused), transient),
             (connect(io::ErrorKind::ConnectionAborted), transient),

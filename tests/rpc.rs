@@ -25,6 +25,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 #[path = "rpc/hooks.rs"]
 mod hooks;
+#[path = "rpc/stream_flow.rs"]
+mod stream_flow;
+#[path = "rpc/streams.rs"]
+mod streams;
 
 /// The daemon's side of a pipe.
 struct Daemon {

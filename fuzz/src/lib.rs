@@ -15,6 +15,10 @@ impl<'a> Input<'a> {
         self.0.is_empty()
     }
 
+    pub(crate) fn peek(&self) -> u8 {
+        self.0.first().copied().unwrap_or(0)
+    }
+
     pub(crate) fn byte(&mut self) -> u8 {
         self.take(1).first().copied().unwrap_or(0)
     }

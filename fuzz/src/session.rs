@@ -21,6 +21,10 @@ use libvirt_client::{
 };
 
 use super::Input;
+use streams::{Account, Phase};
+
+#[path = "session_streams.rs"]
+mod streams;
 
 /// Puts a session through the operations of one input; tells whether a call was answered or an event came.
 pub fn run(data: &[u8]) -> bool {
@@ -28,6 +32,7 @@ pub fn run(data: &[u8]) -> bool {
     let mut run = Run::default();
     while !input.is_empty() && run.step(&mut input) {
         assert_eq!(run.session.in_flight(), run.waiting.len());
+        assert_eq!(run.session.open_streams(), run.streams.len());
         for (serial, (_, waiter)) in &run.waiting {
             assert_eq!(run.session.waiter(*serial), Some(waiter));
         }
@@ -41,6 +46,8 @@ struct Run {
     session: Session<u32>,
     /// What is called, and who waits for it, by serial.
     waiting: BTreeMap<u32, (&'static ProcedureInfo, u32)>,
+    /// The streams that are open, or being opened or closed.
+    streams: Account,
     calls: u32,
     now: Instant,
     keepalive: Option<Keepalive>,
@@ -60,6 +67,7 @@ impl Default for Run {
         Self {
             session: Session::default(),
             waiting: BTreeMap::new(),
+            streams: Account::default(),
             calls: 0,
             now: Instant::now(),
             keepalive: None,
@@ -77,6 +85,7 @@ impl Run {
             3 => return self.receive(arbitrary_header(input), payload(input)),
             4 => return self.event(input),
             5 => return self.keepalive_message(input),
+            6 if input.peek() >= 0x80 => return self.stream(input),
             6 => self.time(input),
             _ => self.start_keepalive(input),
         }
@@ -91,6 +100,11 @@ impl Run {
         let serial = self.session.begin_call(procedure, &mut bytes, self.calls);
         let sent = only_frame(&bytes);
         assert_eq!((sent.header.serial, sent.header.proc), (serial, procedure.number));
+        self.called(serial, procedure);
+    }
+
+    fn called(&mut self, serial: u32, procedure: &'static ProcedureInfo) {
+        assert!(!self.streams.contains_key(&serial), "a call has serial {serial} of a stream");
         let before = self.waiting.insert(serial, (procedure, self.calls));
         assert!(before.is_none(), "two calls have serial {serial}");
     }
@@ -143,12 +157,13 @@ impl Run {
         let frame = Frame { header, payload: payload.clone(), descriptors: Vec::new() };
         let is_keepalive = header.prog == keepalive::PROGRAM.number;
         match self.session.receive(frame) {
-            Ok(Delivery::Reply { waiter, procedure, serial, outcome }) => {
+            Ok(Delivery::Reply { waiter, procedure, serial, outcome, abort }) => {
                 self.delivered = true;
                 assert_eq!(serial, header.serial);
                 assert_eq!((procedure.number, procedure.program.number), (header.proc, header.prog));
                 let (called, expected) = self.waiting.remove(&serial).expect("only who called gets a reply");
                 assert_eq!((waiter, procedure.name), (expected, called.name));
+                self.opened(serial, outcome.is_ok(), abort);
                 match outcome {
                     Ok(answer) => {
                         assert_eq!((header.status, &answer.payload), (MessageStatus::OK, &payload));
@@ -158,6 +173,11 @@ impl Run {
                     Err(Refusal::Remote(error)) => assert_eq!(error.procedure, procedure.name),
                     Err(Refusal::Unreadable(error)) => assert!(error.offset() <= payload.len()),
                 }
+            }
+            Ok(Delivery::Stream { serial, procedure, news }) => {
+                assert_eq!((serial, procedure.number), (header.serial, header.proc));
+                self.delivered = true;
+                self.news(&header, &payload, news);
             }
             Ok(Delivery::Event { program, procedure, payload: message }) => {
                 assert_eq!((program, procedure, &message), (header.prog, header.proc, &payload));
@@ -172,6 +192,20 @@ impl Run {
             Ok(Delivery::Nothing) => assert!(is_keepalive),
             Ok(Delivery::Ignored(Ignored::ReplyToNobody)) => {
                 assert!(!self.waiting.contains_key(&header.serial))
+            }
+            Ok(Delivery::Ignored(Ignored::AfterItsEnd)) => {
+                let (_, phase) = self.streams[&header.serial];
+                assert!(matches!(phase, Phase::Drained | Phase::Closing));
+            }
+            Ok(Delivery::Ignored(Ignored::StreamIsOpen)) => {
+                let (_, phase) = self.streams[&header.serial];
+                assert!(phase != Phase::Closing && header.status == MessageStatus::OK);
+            }
+            Ok(Delivery::Ignored(Ignored::StreamOfNobody)) => {
+                let known = self.streams.get(&header.serial);
+                assert!(known.is_none_or(|(procedure, _)| procedure.number != header.proc
+                    || procedure.program.number != header.prog
+                    || procedure.program.version != header.vers));
             }
             Ok(Delivery::Ignored(_)) => {}
             Err(violation) => {

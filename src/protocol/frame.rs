@@ -86,6 +86,21 @@ pub fn encode<T: Encode + ?Sized>(
     Ok(bytes)
 }
 
+/// Returns the bytes that go before a payload of `length` bytes, which need not be copied behind them.
+///
+/// # Errors
+/// A payload over the protocol's limit.
+pub fn head(header: &MessageHeader, length: usize) -> Result<Vec<u8>, EncodeError> {
+    if length > PAYLOAD.max as usize {
+        return Err(EncodeError::too_long(length, PAYLOAD));
+    }
+    let mut head = encode(header, 0, &())?;
+    if let Some(word) = head.first_chunk_mut() {
+        *word = ((PREFIX + length) as u32).to_be_bytes();
+    }
+    Ok(head)
+}
+
 /// Returns the header of a call, without its serial, which the session gives it.
 #[must_use]
 pub fn call_header(procedure: &ProcedureInfo, descriptors: usize) -> MessageHeader {
@@ -403,6 +418,15 @@ mod tests {
             let error = decoder.next().unwrap_err();
             assert!(error.to_string().contains(hint), "{error}");
         }
+    }
+
+    #[test]
+    fn a_head_goes_before_its_payload() {
+        let payload = Bytes::from_static(b"The quick brown fox");
+        let whole = encode(&header(MessageType::STREAM), 0, &payload).unwrap();
+        let head = head(&header(MessageType::STREAM), payload.len()).unwrap();
+        assert_eq!([head.as_slice(), &payload].concat(), whole);
+        assert!(super::head(&header(MessageType::STREAM), 1 << 25).is_err());
     }
 
     #[test]

@@ -24,8 +24,10 @@ use super::{
     driver::{self, Driver},
     events::{Family, Key, Queue, Subscription},
     hook::ErrorHook,
+    link::{Flow, Link},
     registrations::{EventSource, Registration, Registrations, Unsettled},
     session::{Answer, Refusal},
+    stream::{Outgoing, Stream},
 };
 use crate::{
     error::{CloseReason, Error, Result, Waiting},
@@ -52,6 +54,9 @@ pub struct Config {
     /// How many events may wait in each subscription before some are dropped, which is reported. 1,024 by
     /// default.
     pub event_queue: usize,
+    /// How many bytes of data streams may wait for their readers, of all streams together, before nothing more is read;
+    /// three times as many as long as others wait. 4 MiB by default.
+    pub stream_buffer: usize,
     /// Who is told of every error that calls and subscriptions give; nobody by default.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub on_error: Option<ErrorHook>,
@@ -59,7 +64,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { in_flight: 4, call_timeout: None, event_queue: 1024, on_error: None }
+        Self {
+            in_flight: 4,
+            call_timeout: None,
+            event_queue: 1024,
+            stream_buffer: 4 * 1024 * 1024,
+            on_error: None,
+        }
     }
 }
 
@@ -96,6 +107,7 @@ struct Shared {
     on_error: Option<ErrorHook>,
     passes_descriptors: bool,
     registrations: Registrations,
+    flow: Arc<Flow>,
     /// Where the driver runs, and whatever else must live as long as the connection.
     runtime: Handle,
 }
@@ -115,6 +127,15 @@ pub(super) enum Command {
         key: Key,
         queue: Arc<Queue>,
     },
+    /// Something to write in a data stream.
+    Send {
+        link: Arc<Link>,
+        outgoing: Outgoing,
+    },
+    /// Nobody holds a data stream any more.
+    Abandon(Arc<Link>),
+    /// There is room for data again, or somebody waits for it.
+    Resume,
     Close,
 }
 
@@ -125,6 +146,8 @@ struct Request {
     descriptors: Vec<Descriptor>,
     /// Where the events go, if it is a registration.
     subscribe: Option<Subscriber>,
+    /// The data stream that it opens.
+    stream: Option<Arc<Link>>,
 }
 
 /// Where the events of a registration go, and what they are known by.
@@ -137,7 +160,7 @@ pub(super) struct Subscriber {
 
 impl Request {
     fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
-        Self { procedure, frame, descriptors: Vec::new(), subscribe: None }
+        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None }
     }
 }
 
@@ -154,6 +177,7 @@ pub(super) struct CallCommand {
 pub(super) struct Waiter {
     pub(super) reply: oneshot::Sender<Result<Reply>>,
     pub(super) subscribe: Option<Subscriber>,
+    pub(super) stream: Option<Arc<Link>>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -182,7 +206,7 @@ impl Reply {
     }
 }
 
-fn undecodable(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
+pub(super) fn undecodable(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
     Error::Decode { what: procedure.name, cause: Arc::new(error) }
 }
 
@@ -202,7 +226,9 @@ impl Client {
         let (closing, closed) = watch::channel(None);
         let permits = Arc::new(Semaphore::new(config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let passes_descriptors = wire.passes_descriptors();
-        tokio::spawn(Driver::new(wire, received, closing).run().instrument(Span::current()));
+        let flow = Arc::new(Flow::default());
+        let driver = Driver::new(wire, received, closing, flow.clone(), config.stream_buffer);
+        tokio::spawn(driver.run().instrument(Span::current()));
         Self {
             shared: Arc::new(Shared {
                 commands,
@@ -212,6 +238,7 @@ impl Client {
                 on_error: config.on_error.clone(),
                 passes_descriptors,
                 registrations: Registrations::default(),
+                flow,
                 runtime: Handle::current(),
             }),
             timeout: config.call_timeout,
@@ -228,7 +255,7 @@ impl Client {
     ///
     /// # Errors
     /// The daemon's error, the connection's end, the deadline, arguments over the protocol's limits, or results
-    /// that do not decode. A procedure that opens a data stream is refused: its data would be lost.
+    /// that do not decode. A procedure that opens a data stream is refused: see [`open_stream`](Self::open_stream).
     ///
     /// # Cancel safety
     /// Dropping the future is always safe for the connection. A call that has been handed over goes on at the
@@ -283,6 +310,35 @@ impl Client {
             Err(error) => Err(error),
         };
         self.observed(reply)
+    }
+
+    /// Calls the procedure that `arguments` belong to, and returns its results and the data stream that it opens.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call). A procedure that opens no data stream is refused.
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call). A stream that is opened all the same is aborted.
+    pub async fn open_stream<C: Call>(&self, arguments: C) -> Result<(C::Reply, Stream)> {
+        let opened = self.open_unobserved(arguments).await;
+        self.observed(opened)
+    }
+
+    async fn open_unobserved<C: Call>(&self, arguments: C) -> Result<(C::Reply, Stream)> {
+        let procedure = C::PROCEDURE;
+        if procedure.stream.is_none() {
+            return Err(Error::Unsupported(format!("{} opens no data stream", procedure.name)));
+        }
+        let frame = encode(procedure, &arguments, 0)?;
+        drop(arguments);
+        let carries_holes = asks_for_holes(procedure, &frame);
+        let link = Arc::new(Link::new(procedure, carries_holes, self.shared.flow.clone()));
+        // Dropped with the future, it aborts whatever becomes of the call.
+        let stream = Stream::new(self.clone(), link.clone());
+        let request = Request { stream: Some(link), ..Request::new(procedure, frame) };
+        let Reply { payload, .. } = self.exchange(request).await?;
+        let reply = from_bytes(&payload).map_err(|error| not_understood(procedure, error))?;
+        Ok((reply, stream))
     }
 
     /// Registers for the events of a source, and returns them as they come. A daemon takes the same registration only
@@ -353,6 +409,15 @@ impl Client {
         }
         let subscription = Subscription::new(queue, registrations, self.shared.on_error.clone());
         Ok((subscription, refused))
+    }
+
+    pub(super) fn command(&self, command: Command) {
+        // Once the connection has ended, all who wait have been told.
+        let _ = self.shared.commands.send(command);
+    }
+
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     pub(super) fn runtime(&self) -> &Handle {
@@ -472,8 +537,8 @@ impl Client {
         // The semaphore is never closed: when the connection ends, those who have permits give them back.
         let Ok(permit) = permits.acquire_owned().await else { return Err(self.closed_error()) };
         let (reply, replied) = oneshot::channel();
-        let Request { procedure, frame, descriptors, subscribe } = request;
-        let waiter = Waiter { reply, subscribe, _permit: permit };
+        let Request { procedure, frame, descriptors, subscribe, stream } = request;
+        let waiter = Waiter { reply, subscribe, stream, _permit: permit };
         let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
         if self.shared.commands.send(command).is_err() {
             return Err(self.closed_error());
@@ -514,6 +579,20 @@ pub(super) fn encode_call<T: Encode + ?Sized>(
         let reason = format!("{} opens a data stream, which a plain call cannot carry", procedure.name);
         return Err(Error::Unsupported(reason));
     }
+    encode(procedure, arguments, descriptors)
+}
+
+/// Tells whether the flag that makes a stream carry holes is among the flags of a call, which are its last argument.
+fn asks_for_holes(procedure: &ProcedureInfo, frame: &[u8]) -> bool {
+    let flags = frame.last_chunk().map_or(0, |flags| u32::from_be_bytes(*flags));
+    procedure.sparse_flag.is_some_and(|sparse| flags & sparse.value != 0)
+}
+
+fn encode<T: Encode + ?Sized>(
+    procedure: &'static ProcedureInfo,
+    arguments: &T,
+    descriptors: usize,
+) -> Result<Vec<u8>> {
     frame::encode(&frame::call_header(procedure, descriptors), descriptors, arguments)
         .inspect_err(|error| tracing::debug!(procedure = procedure.name, %error, "not sent"))
         .map_err(|error| Error::Encode { what: procedure.name, cause: Arc::new(error) })

@@ -17,10 +17,13 @@ use tokio::{
 
 use super::{
     Wire,
-    client::{CallCommand, Command, Reply, Subscriber, Waiter},
+    client::{CallCommand, Command, Reply, Subscriber, Waiter, undecodable},
     events::{Routed, Router},
+    link::{Flow, Link},
+    links::{self, Links},
     outbox::Outbox,
-    session::{Delivery, Session, Tick},
+    session::{Delivery, Refusal, Session, StreamNews, Tick},
+    stream::{Outgoing, Piece},
 };
 use crate::{
     error::{CloseReason, Error},
@@ -43,6 +46,9 @@ pub(super) struct Driver<W> {
     decoder: FrameDecoder,
     outbox: Outbox,
     router: Router,
+    links: Links,
+    /// Nothing is read, since there is no room for more data of streams.
+    paused: bool,
     timer: Option<Pin<Box<Sleep>>>,
     goodbye: Option<Pin<Box<Sleep>>>,
     /// We have told the daemon that we go, after which it closes the connection, perhaps before we do.
@@ -58,6 +64,8 @@ impl<W: Wire> Driver<W> {
         wire: W,
         commands: mpsc::UnboundedReceiver<Command>,
         closing: watch::Sender<Option<CloseReason>>,
+        flow: Arc<Flow>,
+        stream_buffer: usize,
     ) -> Self {
         Self {
             wire,
@@ -67,6 +75,8 @@ impl<W: Wire> Driver<W> {
             decoder: FrameDecoder::default(),
             outbox: Outbox::default(),
             router: Router::default(),
+            links: Links::new(flow, stream_buffer),
+            paused: false,
             timer: None,
             goodbye: None,
             expected: false,
@@ -95,13 +105,16 @@ impl<W: Wire> Driver<W> {
             first
         });
         self.router.close(&reason);
+        self.links.close(&reason);
         for waiter in std::mem::take(&mut self.session).into_waiters() {
             waiter.fail(&reason);
         }
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Call(call) = command {
-                call.waiter.fail(&reason);
+            match command {
+                Command::Call(call) => call.waiter.fail(&reason),
+                Command::Send { link, .. } => link.fail(Error::Closed(reason.clone())),
+                _ => {}
             }
         }
     }
@@ -114,6 +127,11 @@ impl<W: Wire> Driver<W> {
             return Poll::Ready(reason);
         }
         self.poll_commands(cx);
+        self.wake_sleepers(cx);
+        if self.paused && self.may_read() {
+            // A call that was just made may be answered behind the data.
+            cx.waker().wake_by_ref();
+        }
         self.poll_write(cx);
         if self.leaving && self.broken.is_none() && self.outbox.is_empty() {
             return Poll::Ready(CloseReason::Client);
@@ -150,6 +168,10 @@ impl<W: Wire> Driver<W> {
                     let _ = joined.send(());
                 }
                 Poll::Ready(Some(Command::Leave { key, queue })) => self.router.leave(key, &queue),
+                Poll::Ready(Some(Command::Send { link, outgoing })) => self.send(&link, outgoing),
+                Poll::Ready(Some(Command::Abandon(link))) => self.abandon(&link),
+                // Whether there is room is looked at in any case.
+                Poll::Ready(Some(Command::Resume)) => {}
                 Poll::Ready(Some(Command::Close) | None) => self.leaving = true,
                 Poll::Pending => return,
             }
@@ -177,14 +199,98 @@ impl<W: Wire> Driver<W> {
             self.router.begin();
         }
         self.expected |= is_goodbye(procedure);
-        let serial = self.session.begin_call(procedure, &mut frame, waiter);
+        let serial = match waiter.stream.clone() {
+            None => self.session.begin_call(procedure, &mut frame, waiter),
+            Some(link) => {
+                let serial = self.session.begin_stream(procedure, &mut frame, waiter);
+                link.set_serial(serial);
+                self.links.insert(serial, link);
+                serial
+            }
+        };
         tracing::trace!(procedure = procedure.name, serial, bytes = frame.len(), "calling");
         self.outbox.push(frame, descriptors);
+    }
+
+    /// Puts what a stream's user hands over where it is written from.
+    fn send(&mut self, link: &Arc<Link>, outgoing: Outgoing) {
+        // What is handed over for a stream that is gone waits no longer.
+        let Some(serial) = self.links.serial_of(link) else { return link.sent(outgoing.data()) };
+        let session = &mut self.session;
+        match outgoing {
+            Outgoing::Data(data) => match session.stream_data(serial, data.len()) {
+                Ok(Some(head)) => self.outbox.lanes.push_data(serial, link, head, data),
+                _ => link.sent(data.len()),
+            },
+            Outgoing::Hole(length) => match session.stream_hole(serial, length) {
+                Some(hole) => self.outbox.lanes.push(serial, link, hole),
+                None => link.sent(0),
+            },
+            Outgoing::Finish => match session.finish_stream(serial) {
+                Some(finish) => self.outbox.lanes.push(serial, link, finish),
+                None => link.sent(0),
+            },
+            Outgoing::Abort => self.abort(serial, link),
+        }
+    }
+
+    /// Breaks a stream off: what waits to be written is not. A stream that was finished before goes on to its end.
+    fn abort(&mut self, serial: u32, link: &Arc<Link>) {
+        if let Some(abort) = self.session.abort_stream(serial) {
+            self.outbox.lanes.drop_lane(serial);
+            self.outbox.lanes.push(serial, link, abort);
+        }
+    }
+
+    /// Takes note that nobody holds a stream any more.
+    fn abandon(&mut self, link: &Arc<Link>) {
+        if let Some(serial) = self.links.serial_of(link) {
+            tracing::trace!(procedure = link.procedure.name, serial, "stream dropped");
+            self.abort(serial, link);
+            self.links.remove(serial);
+        }
+        link.stop_reading();
+    }
+
+    /// Breaks off the streams whose readers have taken nothing for too long, while others wait.
+    fn wake_sleepers(&mut self, cx: &mut Context<'_>) {
+        for serial in self.links.poll_sleepers(cx) {
+            let Some(link) = self.links.get(serial).cloned() else { continue };
+            tracing::debug!(procedure = link.procedure.name, serial, "a sleeping reader held up the others");
+            self.break_off(serial, &link, links::sleeper(&link));
+            link.stop_reading();
+        }
+    }
+
+    fn break_off(&mut self, serial: u32, link: &Arc<Link>, error: Error) {
+        link.fail(error);
+        self.abort(serial, link);
+        self.links.remove(serial);
+    }
+
+    /// Tells whether there is room for more data of streams, and takes note of it.
+    fn may_read(&mut self) -> bool {
+        let may_read = self.links.may_read(self.session.in_flight() > 0);
+        if may_read == self.paused {
+            self.paused = !may_read;
+            if self.paused {
+                self.session.pause(now());
+            } else {
+                self.session.resume(now());
+            }
+            if let (Some(timer), Some(due)) = (&mut self.timer, self.session.next_tick()) {
+                timer.as_mut().reset(due.into());
+            }
+        }
+        may_read
     }
 
     /// Reads and delivers.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         for _ in 0..READS_PER_TURN {
+            if !self.may_read() {
+                return Ok(());
+            }
             let mut descriptors = Vec::new();
             let read = self
                 .wire
@@ -223,7 +329,7 @@ impl<W: Wire> Driver<W> {
 
     fn deliver(&mut self, delivery: Delivery<Waiter>) {
         match delivery {
-            Delivery::Reply { waiter, serial, procedure, outcome } => {
+            Delivery::Reply { waiter, serial, procedure, outcome, abort } => {
                 let reply = Reply::from_outcome(procedure, serial, outcome);
                 if let Some(Subscriber { family, number, queue }) = &waiter.subscribe {
                     // Before the next frame is looked at: it may be the first event.
@@ -244,6 +350,9 @@ impl<W: Wire> Driver<W> {
                         tracing::trace!(procedure = procedure.name, serial, code, %error, "refusal");
                     }
                 }
+                if let Some(link) = &waiter.stream {
+                    self.opened(serial, link, &reply, abort);
+                }
                 if waiter.reply.send(reply).is_err() {
                     tracing::debug!(
                         serial,
@@ -252,6 +361,7 @@ impl<W: Wire> Driver<W> {
                     );
                 }
             }
+            Delivery::Stream { serial, procedure, news } => self.deliver_news(serial, procedure, news),
             Delivery::Event { program, procedure, payload } => {
                 let routed = self.router.route(program, procedure, &payload);
                 tracing::trace!(
@@ -275,6 +385,46 @@ impl<W: Wire> Driver<W> {
         }
     }
 
+    /// Takes note of how the call that opens a stream was answered.
+    fn opened(
+        &mut self,
+        serial: u32,
+        link: &Arc<Link>,
+        reply: &Result<Reply, Error>,
+        abort: Option<Vec<u8>>,
+    ) {
+        if let Err(error) = reply {
+            link.fail(error.clone());
+            self.links.remove(serial);
+        }
+        if let Some(abort) = abort {
+            self.outbox.lanes.push(serial, link, abort);
+        }
+    }
+
+    fn deliver_news(&mut self, serial: u32, procedure: &'static ProcedureInfo, news: StreamNews) {
+        tracing::trace!(procedure = procedure.name, serial, ?news, "stream");
+        // Of a stream that nobody holds any more, there is nobody to tell.
+        let Some(link) = self.links.get(serial).cloned() else { return };
+        match news {
+            StreamNews::Data(data) => link.push(Piece::Data(data)),
+            StreamNews::Hole(length) => link.push(Piece::Hole(length)),
+            StreamNews::End => link.end(),
+            StreamNews::Closed => {
+                link.close();
+                self.links.remove(serial);
+            }
+            StreamNews::Failed(Refusal::Remote(error)) => {
+                link.fail(Error::Remote(error));
+                self.outbox.lanes.drop_lane(serial);
+                self.links.remove(serial);
+            }
+            StreamNews::Failed(Refusal::Unreadable(error)) => {
+                self.break_off(serial, &link, undecodable(procedure, error));
+            }
+        }
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         while let Some(due) = self.session.next_tick() {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
@@ -285,7 +435,7 @@ impl<W: Wire> Driver<W> {
             match self.session.tick(now()) {
                 Tick::Nothing => {}
                 Tick::Send(frame) => {
-                    tracing::trace!("the daemon is silent: ping");
+                    tracing::trace!(paused = self.paused, "the daemon is silent, or we are: sign of life");
                     self.outbox.push_urgent(frame);
                     self.poll_write(cx);
                 }
@@ -309,6 +459,7 @@ impl<W> Drop for Driver<W> {
             false => CloseReason::Runtime,
         });
         self.router.close(&reason);
+        self.links.close(&reason);
         self.closing.send_if_modified(|closed| {
             let first = closed.is_none();
             closed.get_or_insert(reason);

@@ -8,21 +8,27 @@
 //!
 //! Only the driver's task touches the stream, so dropping any future never leaves half a frame on it, and
 //! reading never waits for a user: a reply goes into a oneshot, an event into a bounded queue that reports
-//! what it had to drop.
+//! what it had to drop, the data of a stream into an inbox of bounded size: see [`stream`].
 
 mod client;
 mod driver;
 mod events;
 mod hook;
+mod lanes;
+mod link;
+mod links;
 mod outbox;
 mod registrations;
 pub mod session;
+pub mod stream;
 mod wire;
 
 pub use client::{Client, Config, KeepaliveConfig, Reply};
 pub use events::{Family, Notice, RawEvent, Subscription};
 pub use hook::ErrorHook;
 pub use registrations::EventSource;
+pub use stream::{Piece, Stream};
 pub use wire::{ByteStream, Wire};
 
 pub(crate) use hook::expecting;
+pub(crate) use stream::Handle;

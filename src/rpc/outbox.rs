@@ -1,4 +1,4 @@
-//! What is waiting to be written, in order.
+//! What is waiting to be written, in order: calls and signs of life first, then the frames of streams in turn.
 
 use std::{
     collections::VecDeque,
@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::Wire;
+use super::{Wire, lanes::Lanes};
 use crate::protocol::frame::Descriptor;
 
 /// Frames up to this many bytes in all are joined, so that many waiting calls take one system call.
@@ -19,6 +19,8 @@ const MOST_URGENT: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     entries: VecDeque<Entry>,
+    /// The frames of streams.
+    pub(super) lanes: Lanes,
     /// Something was written that a layer in between may have kept.
     unflushed: bool,
 }
@@ -31,7 +33,7 @@ struct Entry {
 }
 
 impl Outbox {
-    /// Adds a frame behind all others.
+    /// Adds a frame behind all others but those of streams.
     pub(super) fn push(&mut self, frame: Vec<u8>, descriptors: Vec<Descriptor>) {
         match self.entries.back_mut() {
             Some(last)
@@ -56,15 +58,22 @@ impl Outbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && !self.unflushed
+        self.entries.is_empty() && self.lanes.is_empty() && !self.unflushed
     }
 
     /// Writes until all is written or the stream takes no more.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<io::Result<()>> {
-        while let Some(entry) = self.entries.front_mut() {
-            self.unflushed = true;
-            ready!(entry.poll_write(cx, wire))?;
-            self.entries.pop_front();
+        loop {
+            // What has been begun has to be ended first.
+            self.unflushed |= self.lanes.is_mid_frame();
+            ready!(self.lanes.poll_rest(cx, wire))?;
+            if let Some(entry) = self.entries.front_mut() {
+                self.unflushed = true;
+                ready!(entry.poll_write(cx, wire))?;
+                self.entries.pop_front();
+            } else if !self.lanes.begin_next() {
+                break;
+            }
         }
         if self.unflushed {
             ready!(wire.poll_flush(cx))?;
@@ -85,10 +94,7 @@ impl Entry {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<io::Result<()>> {
         while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match ready!(wire.poll_send(cx, rest, None))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.sent += count,
-            }
+            self.sent += progress(ready!(wire.poll_send(cx, rest, None))?)?;
         }
         // The daemon takes exactly one byte for each descriptor.
         while let Some(descriptor) = self.descriptors.front() {
@@ -99,11 +105,19 @@ impl Entry {
     }
 }
 
+/// Nothing written is nothing that could be waited for.
+pub(super) fn progress(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::{sync::Arc, task::Waker};
+
+    use bytes::Bytes;
 
     use super::*;
+    use crate::{protocol::remote, rpc::link::Link};
 
     /// Takes a number of bytes, then no more until it is given room.
     #[derive(Default)]
@@ -159,6 +173,37 @@ mod tests {
         assert!(outbox.poll_write(&mut cx, &mut wire).is_ready());
         assert!(wire.taken.starts_with(b"firstPONGxx"));
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn streams_take_turns_and_are_overtaken_between_frames() {
+        let link = || Arc::new(Link::new(&remote::PROCEDURES[207], false, Arc::default()));
+        let (one, other) = (link(), link());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut wire = Narrow { room: 3, taken: Vec::new() };
+        let mut outbox = Outbox::default();
+        for data in ["aa", "bb", "cc"] {
+            one.queue(2);
+            outbox.lanes.push_data(1, &one, b"1>".to_vec(), Bytes::from_static(data.as_bytes()));
+        }
+        other.queue(2);
+        outbox.lanes.push_data(2, &other, b"2>".to_vec(), Bytes::from_static(b"dd"));
+        outbox.lanes.push(2, &other, b"2.".to_vec());
+        assert!(outbox.poll_write(&mut cx, &mut wire).is_pending());
+        assert_eq!(wire.taken, b"1>a");
+
+        outbox.push(b"call".to_vec(), Vec::new());
+        outbox.push_urgent(b"PONG".to_vec());
+        wire.room = 5;
+        assert!(outbox.poll_write(&mut cx, &mut wire).is_pending());
+        assert_eq!(wire.taken, b"1>aaPONG");
+        // What was not begun can be taken back.
+        outbox.lanes.drop_lane(1);
+        wire.room = 100;
+        assert!(outbox.poll_write(&mut cx, &mut wire).is_ready());
+        assert_eq!(wire.taken, b"1>aaPONGcall2>dd2.");
+        assert!(outbox.is_empty());
+        assert!(one.poll_drained(&mut cx).is_ready() && other.poll_drained(&mut cx).is_ready());
     }
 
     #[test]

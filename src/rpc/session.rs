@@ -7,6 +7,8 @@
 //!   reply comes, with a waiter that nobody listens to, so the late reply finds its place and is discarded,
 //!   late descriptors are closed, and the call goes on counting against what the daemon takes at once, as
 //!   it does on the daemon's side.
+//! * **a data stream is dropped:** it is aborted, and its serial stays taken until the daemon confirms that. Data that was
+//!   on its way is ignored. See [`stream`](super::stream).
 //! * **a reply comes that nobody asked for:** it is ignored and reported, since frames are still intact.
 //! * **a frame comes that the protocol does not allow:** a [`Violation`]; the connection is to be closed.
 //! * **an event or a program is unknown:** it is delivered as it is; newer daemons have more of them.
@@ -29,13 +31,20 @@ use crate::{
         keepalive,
         net::{self, MessageHeader, MessageStatus, MessageType},
     },
-    xdr::{Decode, DecodeError, Reader},
+    xdr::{Decode, DecodeError, EncodeError, Reader},
 };
+
+mod streams;
+
+pub use streams::StreamNews;
+
+use streams::Streams;
 
 /// The state of one conversation. `W` is whatever waits for a reply.
 #[derive(Debug)]
 pub struct Session<W> {
     pending: HashMap<u32, Pending<W>>,
+    streams: Streams,
     next_serial: u32,
     keepalive: Option<Keepalive>,
 }
@@ -59,6 +68,17 @@ pub enum Delivery<W> {
         serial: u32,
         /// The results as they came, or why there are none.
         outcome: Result<Answer, Refusal>,
+        /// The frame that aborts the stream which the call has opened, if that was asked for meanwhile.
+        abort: Option<Vec<u8>>,
+    },
+    /// Something has happened to a data stream.
+    Stream {
+        /// The serial of the call that opened it.
+        serial: u32,
+        /// What was called.
+        procedure: &'static ProcedureInfo,
+        /// What has happened.
+        news: StreamNews,
     },
     /// The daemon reports something.
     Event {
@@ -102,6 +122,10 @@ pub enum Ignored {
     ReplyToNobody,
     /// Data of a stream that is not open: it may have been closed while the data was on its way.
     StreamOfNobody,
+    /// Data of a stream that the daemon has said was at its end, or that we are closing.
+    AfterItsEnd,
+    /// A confirmation that a stream is closed, for one that nobody has closed.
+    StreamIsOpen,
     /// A keepalive message other than ping and pong.
     Keepalive,
 }
@@ -126,14 +150,14 @@ impl std::error::Error for Violation {}
 impl<W> Default for Session<W> {
     fn default() -> Self {
         // libvirt's own client starts at 0 as well; any unused number would do.
-        Self { pending: HashMap::new(), next_serial: 0, keepalive: None }
+        Self { pending: HashMap::new(), streams: Streams::default(), next_serial: 0, keepalive: None }
     }
 }
 
 impl<W> Session<W> {
     /// Registers a call that is about to be sent, and writes its serial into `frame`.
     pub fn begin_call(&mut self, procedure: &'static ProcedureInfo, frame: &mut [u8], waiter: W) -> u32 {
-        while self.pending.contains_key(&self.next_serial) {
+        while self.pending.contains_key(&self.next_serial) || self.streams.is_taken(self.next_serial) {
             self.next_serial = self.next_serial.wrapping_add(1);
         }
         let serial = self.next_serial;
@@ -141,6 +165,44 @@ impl<W> Session<W> {
         frame::set_serial(frame, serial);
         self.pending.insert(serial, Pending { procedure, waiter });
         serial
+    }
+
+    /// Does what [`begin_call`](Self::begin_call) does, for a call that opens a data stream.
+    pub fn begin_stream(&mut self, procedure: &'static ProcedureInfo, frame: &mut [u8], waiter: W) -> u32 {
+        let serial = self.begin_call(procedure, frame, waiter);
+        self.streams.begin(serial, procedure);
+        serial
+    }
+
+    /// Returns the bytes that have to go before `length` bytes of a stream's data, or `None` if the stream takes none: it
+    /// is not open yet, or was closed, or has failed.
+    ///
+    /// # Errors
+    /// More bytes than a frame may have.
+    pub fn stream_data(&self, serial: u32, length: usize) -> Result<Option<Vec<u8>>, EncodeError> {
+        self.streams.data_head(serial, length)
+    }
+
+    /// Returns the frame that says that `length` zeroes follow in a stream, or `None` if the stream takes none.
+    pub fn stream_hole(&self, serial: u32, length: i64) -> Option<Vec<u8>> {
+        self.streams.hole(serial, length)
+    }
+
+    /// Returns the frame that finishes a stream, or `None` if there is nothing to finish.
+    pub fn finish_stream(&mut self, serial: u32) -> Option<Vec<u8>> {
+        self.streams.finish(serial)
+    }
+
+    /// Returns the frame that aborts a stream, or `None` if there is nothing to abort. If the stream is not open yet, the
+    /// frame comes with the reply.
+    pub fn abort_stream(&mut self, serial: u32) -> Option<Vec<u8>> {
+        self.streams.abort(serial)
+    }
+
+    /// Returns how many streams are open or being opened or closed.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
     }
 
     /// Returns how many calls have no reply yet.
@@ -176,9 +238,7 @@ impl<W> Session<W> {
                 let MessageHeader { prog: program, proc: procedure, .. } = header;
                 Ok(Delivery::Event { program, procedure, payload: frame.payload })
             }
-            (MessageType::STREAM | MessageType::STREAM_HOLE, _) => {
-                Ok(Delivery::Ignored(Ignored::StreamOfNobody))
-            }
+            (MessageType::STREAM | MessageType::STREAM_HOLE, _) => Ok(self.streams.receive(frame)),
             (MessageType::CALL | MessageType::CALL_WITH_FDS, _) => {
                 Err(Violation { header, reason: "a daemon does not call its client" })
             }
@@ -187,10 +247,10 @@ impl<W> Session<W> {
     }
 
     fn receive_reply(&mut self, frame: Frame) -> Result<Delivery<W>, Violation> {
-        let Frame { header, payload, descriptors } = frame;
+        let header = frame.header;
         let serial = header.serial;
         let Some(pending) = self.pending.get(&serial) else {
-            return Ok(Delivery::Ignored(Ignored::ReplyToNobody));
+            return Ok(self.streams.receive_reply(frame));
         };
         let procedure = pending.procedure;
         let called = (procedure.program.number, procedure.program.version, procedure.number);
@@ -200,11 +260,13 @@ impl<W> Session<W> {
         let Some(Pending { waiter, .. }) = self.pending.remove(&serial) else {
             return Ok(Delivery::Ignored(Ignored::ReplyToNobody));
         };
+        let Frame { payload, descriptors, .. } = frame;
         let outcome = match header.status {
             MessageStatus::OK => Ok(Answer { payload, descriptors }),
             _ => Err(refusal(procedure, &payload)),
         };
-        Ok(Delivery::Reply { waiter, procedure, serial, outcome })
+        let abort = self.streams.opened(serial, header.status);
+        Ok(Delivery::Reply { waiter, procedure, serial, outcome, abort })
     }
 
     fn receive_keepalive(header: &MessageHeader) -> Delivery<W> {
@@ -225,6 +287,8 @@ impl<W> Session<W> {
             left: count,
             heard: now,
             due,
+            paused: false,
+            next_sign: now,
         });
     }
 
@@ -235,6 +299,22 @@ impl<W> Session<W> {
             keepalive.due = now.checked_add(keepalive.interval).unwrap_or(keepalive.due);
             keepalive.left = keepalive.count;
         }
+    }
+
+    /// Says that nothing is read from now on, until [`resume`](Self::resume): the silence is ours. The daemon, whose
+    /// questions go unread, is told every second that we live, if it was told of keepalive at all.
+    pub fn pause(&mut self, now: Instant) {
+        if let Some(keepalive) = &mut self.keepalive {
+            keepalive.pause(now);
+        }
+    }
+
+    /// Says that what comes is read again.
+    pub fn resume(&mut self, now: Instant) {
+        if let Some(keepalive) = &mut self.keepalive {
+            keepalive.paused = false;
+        }
+        self.heard(now);
     }
 
     /// Returns when [`tick`](Self::tick) has something to do, if ever.
@@ -258,12 +338,31 @@ struct Keepalive {
     left: u32,
     heard: Instant,
     due: Instant,
+    /// Nothing is read for now.
+    paused: bool,
+    /// When the daemon is to be told again that we live, if it is not listened to then.
+    next_sign: Instant,
 }
 
+/// How often a daemon that is not listened to is told that we live. It resets its own count with every frame that comes, and
+/// gives up after two seconds at the earliest.
+const SIGNS_OF_LIFE: Duration = Duration::from_secs(1);
+
 impl Keepalive {
+    fn pause(&mut self, now: Instant) {
+        self.paused = true;
+        // However often reading is paused and resumed, there is one sign a second.
+        self.due = self.next_sign.max(now);
+    }
+
     fn tick(&mut self, now: Instant) -> Tick {
         if now < self.due {
             return Tick::Nothing;
+        }
+        if self.paused {
+            self.next_sign = now + SIGNS_OF_LIFE;
+            self.due = self.next_sign;
+            return Tick::Send(keepalive_frame(keepalive::Procedure::PONG));
         }
         match self.left.checked_sub(1) {
             None => Tick::Dead { silence: now - self.heard },

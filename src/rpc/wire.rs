@@ -1,7 +1,7 @@
 //! What the driver needs of a connection's byte stream.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -29,6 +29,12 @@ pub trait Wire: Send + 'static {
         bytes: &[u8],
         descriptor: Option<&Descriptor>,
     ) -> Poll<io::Result<usize>>;
+
+    /// Writes the start of `head` followed by `body`, in one go where that is possible. As many bytes are written as it says,
+    /// of both together.
+    fn poll_send_both(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, if head.is_empty() { body } else { head }, None)
+    }
 
     /// Passes on what layers in between have kept.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -67,6 +73,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Wire for ByteStream<T> 
             return Poll::Ready(Err(io::Error::other("only Unix sockets pass descriptors")));
         }
         Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_send_both(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        if self.0.is_write_vectored() {
+            return Pin::new(&mut self.0).poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]);
+        }
+        Pin::new(&mut self.0).poll_write(cx, if head.is_empty() { body } else { head })
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

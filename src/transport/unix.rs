@@ -127,8 +127,27 @@ impl UnixSocket {
         bytes: &[u8],
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Poll<io::Result<usize>> {
+        self.poll_send_slices(cx, &[IoSlice::new(bytes)], descriptor)
+    }
+
+    /// Sends the start of `head` followed by `body`, in one go.
+    pub fn poll_send_both(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_slices(cx, &[IoSlice::new(head), IoSlice::new(body)], None)
+    }
+
+    fn poll_send_slices(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            match send(self.stream.as_fd(), bytes, descriptor) {
+            match send(self.stream.as_fd(), slices, descriptor) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.poll_room(cx))?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => {
@@ -231,14 +250,18 @@ fn receive(
     Ok(Received { bytes: message.bytes, drained })
 }
 
-fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<usize> {
+fn send(
+    socket: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+    descriptor: Option<BorrowedFd<'_>>,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let descriptors: Vec<_> = descriptor.into_iter().collect();
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(Errno::NOBUFS.into());
     }
-    Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, send_flags())?)
+    Ok(sendmsg(socket, slices, &mut ancillary, send_flags())?)
 }
 
 /// Elsewhere the kernel sees to it as it hands them over.

@@ -419,6 +419,13 @@ impl DecodeError {
         Self(Box::new(DecodeErrorInner { offset, kind, path: Path::default() }))
     }
 
+    /// Makes the error for a number at `offset` that its type can carry, but that means nothing there.
+    #[cold]
+    #[must_use]
+    pub fn out_of_range(offset: usize, value: i64, expected: &'static str) -> Self {
+        Self::new(offset, DecodeErrorKind::OutOfRange { value, expected })
+    }
+
     /// Returns where the bad bytes start, counted in bytes from the start of what was decoded.
     #[must_use]
     pub fn offset(&self) -> usize {

@@ -55,6 +55,10 @@ impl Wire for UnixSocket {
         self.poll_send(cx, bytes, descriptor.map(AsFd::as_fd))
     }
 
+    fn poll_send_both(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send_both(cx, head, body)
+    }
+
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

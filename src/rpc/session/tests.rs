@@ -20,7 +20,7 @@ fn call(
     (serial, only_frame(&bytes))
 }
 
-fn only_frame(bytes: &[u8]) -> Frame {
+pub(super) fn only_frame(bytes: &[u8]) -> Frame {
     let mut decoder = FrameDecoder::default();
     decoder.spare()[..bytes.len()].copy_from_slice(bytes);
     decoder.advance(bytes.len());
@@ -202,6 +202,27 @@ fn a_silent_daemon_is_asked_and_then_given_up() {
     assert!(matches!(session.tick(second(16)), Tick::Send(_)));
     assert_eq!(session.tick(second(20)), Tick::Nothing);
     assert_eq!(session.tick(second(21)), Tick::Dead { silence: Duration::from_secs(15) });
+}
+
+#[test]
+fn a_daemon_that_is_not_listened_to_is_told_once_a_second_that_we_live() {
+    let start = Instant::now();
+    let at = |milliseconds| start + Duration::from_millis(milliseconds);
+    let mut session = Session::<&str>::default();
+    session.start_keepalive(Duration::from_secs(5), 0, start);
+    let mut signs = Vec::new();
+    for now in (2_000..12_000).step_by(250) {
+        session.pause(at(now));
+        if let Tick::Send(pong) = session.tick(at(now)) {
+            assert_eq!(pong, keepalive_frame(keepalive::Procedure::PONG));
+            signs.push(now);
+        }
+        // It need not last a second each time.
+        session.resume(at(now + 100));
+    }
+    assert_eq!(signs, (2_000..12_000).step_by(1_000).collect::<Vec<_>>());
+    // The silence that counts begins anew.
+    assert_eq!(session.next_tick(), Some(at(16_850)));
 }
 
 #[test]
