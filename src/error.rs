@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
+mod as_io;
+
 include!(concat!(env!("OUT_DIR"), "/error_codes.rs"));
 
 /// Why something could not be done.

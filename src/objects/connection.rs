@@ -126,6 +126,13 @@ impl Builder {
         self
     }
 
+    /// Sets how many bytes of data streams may wait for their readers, of all streams together, before nothing more is read
+    /// from the daemon; 4 MiB unless stated. As long as others wait for something, three times as many may.
+    pub fn stream_buffer(mut self, bytes: usize) -> Self {
+        self.config.stream_buffer = bytes;
+        self
+    }
+
     /// Sets who is told of every error: once of each that the opening, a method of the connection and its objects, a raw
     /// call or a subscription gives. What a method takes for an answer, as `find_x` does that there is none, is no error.
     ///

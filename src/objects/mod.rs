@@ -24,6 +24,7 @@ pub mod results;
 #[cfg(feature = "serde")]
 mod serde_impl;
 pub mod stats;
+pub mod streams;
 mod uuid;
 mod version;
 

@@ -43,7 +43,7 @@ pub const NAMED: (&str, &str) = ("NodeDevice", "name");
 pub const CPU_MAP: &str = "cpumap";
 
 /// Methods that are written by hand in `src/objects`, with what they do besides calling.
-const BY_HAND: [(&str, &str); 21] = [
+const BY_HAND: [(&str, &str); 26] = [
     ("REMOTE_PROC_DOMAIN_MEMORY_STATS", "names what the tags mean"),
     ("REMOTE_PROC_DOMAIN_RENAME", "returns the handle by its new name"),
     ("REMOTE_PROC_NODE_GET_CPU_STATS", "names what the fields mean"),
@@ -64,6 +64,11 @@ const BY_HAND: [(&str, &str); 21] = [
     ("REMOTE_PROC_DOMAIN_FD_ASSOCIATE", "passes files"),
     ("QEMU_PROC_DOMAIN_MONITOR_COMMAND_WITH_FILES", "passes and takes files"),
     ("LXC_PROC_DOMAIN_OPEN_NAMESPACE", "takes files"),
+    ("REMOTE_PROC_STORAGE_VOL_DOWNLOAD", "opens a data stream"),
+    ("REMOTE_PROC_STORAGE_VOL_UPLOAD", "opens a data stream"),
+    ("REMOTE_PROC_DOMAIN_SCREENSHOT", "opens a data stream"),
+    ("REMOTE_PROC_DOMAIN_OPEN_CONSOLE", "opens a data stream"),
+    ("REMOTE_PROC_DOMAIN_OPEN_CHANNEL", "opens a data stream"),
     ("REMOTE_PROC_NETWORK_UPDATE", "gives the arguments in the order that the daemon takes them in"),
 ];
 

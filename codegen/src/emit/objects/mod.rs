@@ -44,10 +44,10 @@ pub(crate) enum Status {
 /// Tells where the method of a procedure is.
 pub(crate) fn status(procedure: &Procedure) -> Status {
     let has = |key| procedure.annotated(key).next().is_some();
-    if has("readstream") || has("writestream") {
-        Status::Later("data streams")
-    } else if overrides::is_by_hand(&procedure.wire) {
+    if overrides::is_by_hand(&procedure.wire) {
         Status::ByHand
+    } else if has("readstream") || has("writestream") {
+        Status::Later("data streams")
     } else {
         Status::Generated
     }

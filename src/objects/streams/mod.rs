@@ -1,0 +1,27 @@
+//! Data streams: what is in a volume, a picture of a screen, a guest's console and channels.
+//!
+//! | method | what it opens |
+//! |---|---|
+//! | [`StorageVol::download`](crate::StorageVol::download) | a [`Download`]: `AsyncRead`, and a `Stream` of bytes |
+//! | [`StorageVol::download_sparse`](crate::StorageVol::download_sparse) | a [`SparseDownload`]: a `Stream` of data and holes |
+//! | [`StorageVol::upload`](crate::StorageVol::upload) | an [`Upload`]: `AsyncWrite`, and holes |
+//! | [`Domain::screenshot`](crate::Domain::screenshot) | a [`Screenshot`] |
+//! | [`Domain::open_console`](crate::Domain::open_console), [`Domain::open_channel`](crate::Domain::open_channel) | a [`GuestStream`]: `AsyncRead` and `AsyncWrite` |
+//!
+//! All of them go over the connection that they were opened on, beside its calls.
+//! [`rpc::stream`](crate::rpc::stream) says how much waits in memory, and what a reader does to others that takes its time.
+//!
+//! The traits have [`std::io::Error`], of which [`Error::from_io`](crate::Error::from_io) makes an error of this crate again.
+
+mod download;
+mod guest;
+mod open;
+mod source;
+mod upload;
+
+pub use download::{Download, SparseDownload};
+pub use guest::{GuestReader, GuestStream, GuestWriter};
+pub use open::Screenshot;
+pub use upload::Upload;
+
+pub use crate::rpc::Piece;
