@@ -124,14 +124,17 @@ impl KnownHosts {
 
     /// The same at a time, in seconds since 1970.
     fn check_at(&self, host: &HostName, key: &HostKey, now: u64) -> Verdict {
-        let verdict = judge(&self.lines(&host.text(), &mut Vec::new()), &host.host, key, now);
-        if !matches!(verdict, Verdict::Unknown { .. }) || host.port == SSH_PORT {
+        let judge = |name: &str| judge(&self.lines(name, &mut Vec::new()), &host.host, key, now);
+        let verdict = judge(&host.text());
+        if host.port == SSH_PORT {
             return verdict;
         }
-        match judge(&self.lines(&host.host, &mut Vec::new()), &host.host, key, now) {
-            without_port @ (Verdict::Accepted | Verdict::Revoked { .. }) => without_port,
-            // Another server on the same machine.
-            Verdict::Unknown { .. } | Verdict::Changed { .. } => verdict,
+        match (verdict, judge(&host.host)) {
+            (verdict @ Verdict::Revoked { .. }, _) => verdict,
+            (_, revoked @ Verdict::Revoked { .. }) => revoked,
+            (Verdict::Unknown { .. }, Verdict::Accepted) => Verdict::Accepted,
+            // What else is known without the port is about another server on the same machine.
+            (verdict, _) => verdict,
         }
     }
 

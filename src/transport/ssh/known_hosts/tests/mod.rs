@@ -117,6 +117,7 @@ fn ports_are_part_of_names() {
         ("host.example <OTHER>", Unknown),
         ("host.example <KEY>\n[host.example]:2222 <OTHER>", Changed(2)),
         ("host.example <KEY>\n@revoked host.example <KEY>", Revoked(2)),
+        ("[host.example]:2222 <KEY>\n@revoked host.example <KEY>", Revoked(2)),
     ] {
         let verdict = known(text).check_at(&HostName::new("host.example", 2222), &key(KEY), NOW);
         assert_eq!(short(&verdict), expected, "{text:?}");
