@@ -248,6 +248,10 @@ fn ssh_g(file: &PathBuf, asked: &Asked) -> Result<BTreeMap<String, String>, Stri
         let kept = keys.lines().filter(|line| *line != "~/.ssh/id_xmss" && *line != "none");
         *keys = kept.map(|line| line.replace('~', &home)).collect::<Vec<_>>().join("\n");
     }
+    // It makes the name lower later than it prints it.
+    if let Some(name) = fields.get_mut("hostname") {
+        *name = name.to_lowercase();
+    }
     if let Some(hops) = fields.get_mut("proxyjump") {
         *hops = hops.replace("ssh://", "");
     }

@@ -85,7 +85,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostConfig {
-    /// Its real name, or its address (`HostName`).
+    /// Its real name, or its address, in lower case (`HostName`).
     pub host_name: String,
     /// The user there (`User`).
     pub user: String,

@@ -128,9 +128,8 @@ impl Settings {
             user: &user,
             key_alias: key_alias.as_deref(),
         };
-        // As OpenSSH: what the user types is made lower, what stands in a file is not.
         let named = self.expanded("hostname", &tokens, Known::Host)?;
-        let host_name = named.unwrap_or_else(|| asked.host.to_lowercase());
+        let host_name = named.unwrap_or_else(|| asked.host.clone()).to_lowercase();
         tokens.host = &host_name;
         let usual_keys: Vec<String> = USUAL_KEYS.iter().map(|name| format!("~/.ssh/{name}")).collect();
         let usual_keys: Vec<&str> = usual_keys.iter().map(String::as_str).collect();
