@@ -96,7 +96,7 @@ pub fn start(command: &Command) -> Result<ProgramStream> {
     try_start(command, &program).map_err(|error| Error::Connect {
         hint: explain(&error),
         source: Arc::new(finally(error)),
-        address: format!("what the program {program:?} reaches"),
+        address: program,
     })
 }
 

@@ -32,6 +32,7 @@ mod networks;
 mod node_devices;
 mod nwfilters;
 mod params;
+mod programs;
 mod qemu;
 mod qemu_blocks;
 mod qemu_devices;
