@@ -41,6 +41,18 @@ fn definitions() {
     replay("definitions", targets::definitions::run);
 }
 
+#[cfg(feature = "ssh")]
+#[test]
+fn known_hosts() {
+    replay("known_hosts", targets::known_hosts::run);
+}
+
+#[cfg(feature = "ssh")]
+#[test]
+fn ssh_config() {
+    replay("ssh_config", targets::ssh_config::run);
+}
+
 fn replay(target: &str, run: fn(&[u8]) -> bool) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -3,7 +3,11 @@
 
 pub mod definitions;
 pub mod frame;
+#[cfg(feature = "ssh")]
+pub mod known_hosts;
 pub mod session;
+#[cfg(feature = "ssh")]
+pub mod ssh_config;
 pub mod types;
 
 /// The fuzzer's bytes, taken from the front; zeros once they are used up.
