@@ -63,7 +63,7 @@ async fn there_is<T>(nothing: ErrorCode, asking: impl Future<Output = Result<T>>
 
 /// Makes `None` of errors that are answers; hooks are not told of these.
 async fn none_where<T>(
-    is_answer: impl Fn(&Error) -> bool + Copy + Send + 'static,
+    is_answer: impl Fn(&Error) -> bool + Copy + Send + Sync + 'static,
     asking: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     match expecting(is_answer, asking).await {

@@ -31,13 +31,18 @@ impl fmt::Debug for ErrorHook {
 
 tokio::task_local! {
     /// Which errors are answers to what is being done here, and no news to anybody else.
-    static EXPECTED: Box<dyn Fn(&Error) -> bool + Send>;
+    static EXPECTED: Expected;
 }
 
-/// Does something that takes some errors for answers; hooks are not told of these.
+type Expected = Arc<dyn Fn(&Error) -> bool + Send + Sync>;
+
+/// Does something that takes some errors for answers; hooks are not told of these, nor of those that whatever this is done
+/// for takes for answers.
 pub(crate) async fn expecting<T>(
-    expected: impl Fn(&Error) -> bool + Send + 'static,
+    expected: impl Fn(&Error) -> bool + Send + Sync + 'static,
     doing: impl Future<Output = T>,
 ) -> T {
-    EXPECTED.scope(Box::new(expected), doing).await
+    let outer = EXPECTED.try_with(Expected::clone).ok();
+    let expected = move |error: &Error| expected(error) || outer.as_ref().is_some_and(|outer| outer(error));
+    EXPECTED.scope(Arc::new(expected), doing).await
 }
