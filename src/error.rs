@@ -110,16 +110,27 @@ pub enum Error {
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
 
-    /// QEMU's monitor refused a command that `Domain::qmp` sent to it (feature `serde`).
-    #[error("QEMU refuses {command}: {description} ({class})")]
+    /// QEMU's monitor refused a command that `Domain::qmp` sent to it, or the agent in the guest one that `Domain::agent` or
+    /// a [`Guest`](crate::guest::Guest) sent.
+    #[error("{} refuses {command}: {description} ({class})", refuser(command))]
     Qmp {
-        /// The command, as in `query-status`.
+        /// The command, as in `query-status`; those of the agent begin with `guest-`.
         command: String,
         /// What kind of error it is: `GenericError`, `CommandNotFound`, `DeviceNotFound`, `DeviceNotActive`,
-        /// `KVMMissingCap`.
+        /// `KVMMissingCap`. The daemon does not pass on that of the agent: here it is `CommandNotFound` for commands that the
+        /// agent lacks or has disabled, and `GenericError` for all else.
         class: String,
-        /// What QEMU says about it.
+        /// What QEMU or the agent says about it.
         description: String,
+    },
+
+    /// A guest did not get as far as was waited for: an address, its agent's answer, the end of a program.
+    #[error("{what} within {after:?}")]
+    GuestTimeout {
+        /// What did not happen, and what was last seen instead.
+        what: String,
+        /// The deadline.
+        after: Duration,
     },
 
     /// What was asked for is not possible here, or not with these arguments; nothing was sent.
@@ -175,10 +186,16 @@ impl Error {
     /// or metadata, a backup job.
     ///
     /// It covers the codes `NO_DOMAIN`, `NO_NETWORK`, `NO_STORAGE_POOL`, … of all objects, `NO_DOMAIN_METADATA`,
-    /// `NO_NETWORK_METADATA`, `NO_DOMAIN_BACKUP` and `DEVICE_MISSING`.
+    /// `NO_NETWORK_METADATA`, `NO_DOMAIN_BACKUP` and `DEVICE_MISSING`; of the errors of QEMU's monitor the class
+    /// `DeviceNotFound`, and of the guest's agent those that say in English that a file or program is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.code_is_in(&NOT_FOUND)
+        match self {
+            Self::Qmp { class, description, .. } => {
+                class == "DeviceNotFound" || NO_SUCH_FILE.iter().any(|words| description.contains(words))
+            }
+            _ => self.code_is_in(&NOT_FOUND),
+        }
     }
 
     /// Tells whether something of that name, UUID or place is there already, so that it cannot be defined, created, renamed
@@ -207,11 +224,15 @@ impl Error {
     /// Tells whether the daemon or the hypervisor lacks what was asked for, or this crate does.
     ///
     /// It covers [`Error::Unsupported`] and the codes `NO_SUPPORT`, `OPERATION_UNSUPPORTED`, `CONFIG_UNSUPPORTED` and
-    /// `ARGUMENT_UNSUPPORTED`. A daemon too old to know the procedure is told as `NO_SUPPORT`, with
+    /// `ARGUMENT_UNSUPPORTED`, and commands that QEMU or the guest's agent lacks or has disabled. A daemon too old to know the procedure is told as `NO_SUPPORT`, with
     /// [the version that has it](RemoteError::since).
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Unsupported(_)) || self.code_is_in(&UNSUPPORTED)
+        match self {
+            Self::Unsupported(_) => true,
+            Self::Qmp { class, .. } => class == "CommandNotFound",
+            _ => self.code_is_in(&UNSUPPORTED),
+        }
     }
 
     /// Tells whether the daemon does not let this user in, or does not let this user do it: other credentials or another
@@ -239,10 +260,10 @@ impl Error {
 
     /// Tells whether a deadline passed, ours or one that the daemon keeps.
     ///
-    /// It covers [`Error::Timeout`] and the codes `OPERATION_TIMEOUT` and `AGENT_COMMAND_TIMEOUT`.
+    /// It covers [`Error::Timeout`], [`Error::GuestTimeout`] and the codes `OPERATION_TIMEOUT` and `AGENT_COMMAND_TIMEOUT`.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout { .. }) || self.code_is_in(&TIMEOUT)
+        matches!(self, Self::Timeout { .. } | Self::GuestTimeout { .. }) || self.code_is_in(&TIMEOUT)
     }
 
     /// Tells whether the same may succeed later without anybody changing anything: the daemon was restarted or is not up
@@ -290,6 +311,14 @@ const NOT_FOUND: [ErrorCode; 18] = [
     ErrorCode::NO_SERVER,
     ErrorCode::NO_CLIENT,
 ];
+
+/// How the agents of Linux and of Windows say that there is no such file.
+const NO_SUCH_FILE: [&str; 2] = ["No such file or directory", "cannot find the file"];
+
+/// Tells whose command it is: the agent's own all begin alike.
+fn refuser(command: &str) -> &'static str {
+    if command.starts_with("guest-") { "the guest's agent" } else { "QEMU" }
+}
 
 const ALREADY_EXISTS: [ErrorCode; 5] = [
     ErrorCode::DOM_EXIST,

@@ -46,6 +46,7 @@ pub use objects::{
     Builder, Connection, CpuMap, CpuMapError, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot,
     DomainStateReason, Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort,
     NodeDevice, Secret, StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, Version,
-    VersionError, admin, collections, enums, events, fields, guide, ledger, params, results, stats, streams,
+    VersionError, admin, collections, enums, events, fields, guest, guide, ledger, params, results, stats,
+    streams,
 };
 pub use rpc::KeepaliveConfig;

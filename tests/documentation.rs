@@ -10,8 +10,15 @@ use libvirt_client::protocol::{ProcedureInfo, admin, lxc, qemu, remote};
 /// Methods that users call, with where they are: those that are generated, and those written by hand.
 fn sources() -> Vec<(String, String)> {
     let generated = ["objects.rs", "admin_objects.rs"].map(|name| Path::new(env!("OUT_DIR")).join(name));
-    let by_hand = ["by_hand.rs", "files.rs", "qmp.rs", "streams/open.rs"]
-        .map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/objects").join(name));
+    let by_hand = [
+        "by_hand.rs",
+        "files.rs",
+        "guest/addresses.rs",
+        "guest/agent.rs",
+        "qmp.rs",
+        "streams/open.rs",
+    ]
+    .map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/objects").join(name));
     let read = |path: &Path| (path.display().to_string(), fs::read_to_string(path).unwrap());
     generated.iter().chain(&by_hand).map(|path| read(path)).collect()
 }

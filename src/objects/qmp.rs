@@ -1,12 +1,15 @@
 //! Commands of QEMU's monitor (QMP) and of the guest's agent, with arguments and answers in Rust's types (feature
 //! `serde`).
+//!
+//! There is no method for each command: QEMU has hundreds, whose answers grow with its versions, and libvirt's own methods
+//! stand for most of what people use them for. What a program reads of an answer, it names in a struct of its own.
 
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Domain, enums::DomainAgentResponseTimeoutValues};
+use super::{Domain, guest::ask_agent};
 use crate::{
     error::{Error, Result},
     protocol::{Call, qemu},
@@ -90,7 +93,8 @@ impl Domain {
     /// `domain:write`.
     ///
     /// # Errors
-    /// What the agent or the daemon refuses it with, both as the daemon's errors, or why there was no answer.
+    /// [`Error::Qmp`] if the agent refuses the command, what the daemon refuses it with, or why there was no answer. The daemon
+    /// passes a refusal on in words: where these are not English, it is the daemon's error.
     #[doc(alias = "virDomainQemuAgentCommand")]
     pub async fn agent<T: DeserializeOwned>(
         &self,
@@ -102,7 +106,7 @@ impl Domain {
         let command = command.into();
         let client = self.connection.client();
         let request = client.observed(request(&command, arguments, what))?;
-        let answer = self.qemu_agent_command(request, seconds(timeout.into())).await?;
+        let answer = ask_agent(self, &command, request, timeout.into()).await?;
         client.observed(read(command, answer.as_deref().unwrap_or("{\"return\": {}}"), what))
     }
 }
@@ -127,13 +131,6 @@ fn value<T: DeserializeOwned>(result: Value) -> serde_json::Result<T> {
     let is_empty = result.as_object().is_some_and(|fields| fields.is_empty());
     let read = serde_json::from_value(result);
     if is_empty { read.or_else(|error| serde_json::from_value(Value::Null).map_err(|_| error)) } else { read }
-}
-
-/// Counts seconds as libvirt does, where 0 is not to wait at all.
-fn seconds(timeout: Option<Duration>) -> i32 {
-    let Some(timeout) = timeout else { return DomainAgentResponseTimeoutValues::BLOCK.0 };
-    let begun = u64::from(timeout.subsec_nanos() > 0);
-    i32::try_from(timeout.as_secs().saturating_add(begun)).unwrap_or(i32::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -174,13 +171,5 @@ mod tests {
         assert_eq!(super::read::<Value>("stop".to_owned(), empty, "X").unwrap(), json!({}));
         let full = r#"{"return":{"status":"running"}}"#;
         assert!(super::read::<()>("query-status".to_owned(), full, "X").is_err(), "it would be lost");
-    }
-
-    #[test]
-    fn time_is_counted_as_libvirt_counts_it() {
-        let secs = Duration::from_secs;
-        assert_eq!([seconds(None), seconds(Some(secs(5))), seconds(Some(Duration::ZERO))], [-2, 5, 1]);
-        assert_eq!(seconds(Some(Duration::from_millis(1001))), 2);
-        assert_eq!(seconds(Some(Duration::MAX)), i32::MAX);
     }
 }
