@@ -91,6 +91,7 @@ const NO_DATA: &[(&str, &[&str])] = &[
             "Connection",
             "Events",
             "EventsBuilder",
+            "Frozen",
             "Guest",
             "Subscription",
             "WaitForAddress",

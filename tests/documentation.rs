@@ -15,6 +15,7 @@ fn sources() -> Vec<(String, String)> {
         "files.rs",
         "guest/addresses.rs",
         "guest/agent.rs",
+        "guest/freeze.rs",
         "qmp.rs",
         "streams/open.rs",
     ]

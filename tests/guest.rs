@@ -192,6 +192,77 @@ impl Wire {
     }
 }
 
+/// Polls a future so often, leaving others their turn, and drops it if it has no result by then.
+async fn poll_and_drop<T>(future: impl Future<Output = T>, polls: usize) -> Option<T> {
+    let patience = async {
+        for _ in 0..polls {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = patience => None,
+        done = future => Some(done),
+    }
+}
+
+// --- file systems
+
+async fn freezing(freeze: fn() -> Answer) -> Daemon {
+    Daemon::start(move |asked| match asked {
+        Asked::Other(remote::Procedure::DOMAIN_FSFREEZE) => freeze(),
+        Asked::Other(remote::Procedure::DOMAIN_FSTHAW) => value(&remote::DomainFsthawRet { filesystems: 2 }),
+        other => panic!("{other:?}"),
+    })
+    .await
+}
+
+fn two_frozen() -> Answer {
+    value(&remote::DomainFsfreezeRet { filesystems: 2 })
+}
+
+const THAW: &str = "Procedure::DOMAIN_FSTHAW";
+
+#[tokio::test]
+async fn what_was_frozen_is_thawed_once() {
+    let daemon = freezing(two_frozen).await;
+    let frozen = daemon.domain.guest().freeze().await.unwrap();
+    assert_eq!(frozen.count(), 2);
+    daemon.hears(THAW, 0).await;
+    assert_eq!(frozen.thaw().await.unwrap(), 2);
+    daemon.hears(THAW, 1).await;
+
+    let frozen = daemon.domain.guest().freeze().await.unwrap();
+    drop(frozen);
+    daemon.hears(THAW, 2).await;
+}
+
+#[tokio::test]
+async fn a_freeze_that_nobody_waits_for_is_thawed() {
+    for polls in 0..40 {
+        let daemon = freezing(two_frozen).await;
+        match poll_and_drop(daemon.domain.guest().freeze(), polls).await {
+            Some(frozen) => drop(frozen.unwrap()),
+            // Not even begun.
+            None if polls == 0 => continue,
+            None => {}
+        }
+        daemon.hears(THAW, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_freeze_without_an_answer_is_thawed() {
+    let daemon = freezing(|| Answer::Error(AGENT_UNRESPONSIVE, "Guest agent not available for now")).await;
+    let error = daemon.domain.guest().freeze().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    daemon.hears(THAW, 1).await;
+    // A refusal froze nothing.
+    let daemon = freezing(|| Answer::Error(OPERATION_INVALID, "domain is not running")).await;
+    daemon.domain.guest().freeze().await.unwrap_err();
+    daemon.hears(THAW, 0).await;
+}
+
 // --- readiness
 
 #[tokio::test]

@@ -420,7 +420,8 @@ impl Client {
         self.timeout
     }
 
-    pub(super) fn runtime(&self) -> &Handle {
+    /// Returns where the connection's task runs, for work that goes on when whoever wanted it has gone.
+    pub(crate) fn runtime(&self) -> &Handle {
         &self.shared.runtime
     }
 

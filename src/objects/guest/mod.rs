@@ -1,4 +1,4 @@
-//! What is in a guest: its addresses, and whether its agent answers.
+//! What is in a guest: its addresses, whether its agent answers, and its file systems at rest.
 //!
 //! ```no_run
 //! # async fn example(domain: libvirt_client::Domain) -> libvirt_client::Result<()> {
@@ -9,6 +9,9 @@
 //!
 //! let guest = domain.guest();
 //! guest.wait_until_ready(Duration::from_secs(60)).await?;
+//! let frozen = guest.freeze().await?; // thawed when dropped, too
+//! // … take the snapshot …
+//! frozen.thaw().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -19,6 +22,7 @@
 
 mod addresses;
 mod agent;
+mod freeze;
 mod interfaces;
 
 use std::time::Duration;
@@ -29,6 +33,7 @@ use crate::error::{Error, Result};
 pub use addresses::{GuestAddress, WaitForAddress};
 #[cfg(feature = "serde")]
 pub use agent::{AgentCommand, AgentInfo};
+pub use freeze::Frozen;
 
 #[cfg(feature = "serde")]
 pub(super) use agent::ask_agent;
