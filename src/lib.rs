@@ -20,7 +20,8 @@
 //! - `serde`: `Serialize` and `Deserialize` on all public data, for JSON and configuration. Enums are names (`"RUNNING"`, or
 //!   the number where it has none), flags are `"PAUSED | 0x40"`, UUIDs and sets of CPUs are text, a [`Duration`](std::time::Duration)
 //!   is what serde makes of it. Handles such as [`Domain`] are written as what they are known by, and not read: they need a
-//!   connection. Also `Domain::qmp` and `Domain::agent`, the commands of QEMU's monitor and of the guest's agent.
+//!   connection. Also `Domain::qmp` and `Domain::agent`, the commands of QEMU's monitor and of the guest's agent, and what needs them:
+//!   programs and files in a [`guest`].
 //! - `uuid`: conversions between [`Uuid`] and the type of the crate uuid.
 //! - `testing`: recordings of daemons, and what replays them, for tests.
 #![warn(missing_docs)]

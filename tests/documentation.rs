@@ -15,6 +15,8 @@ fn sources() -> Vec<(String, String)> {
         "files.rs",
         "guest/addresses.rs",
         "guest/agent.rs",
+        "guest/exec.rs",
+        "guest/files.rs",
         "guest/freeze.rs",
         "qmp.rs",
         "streams/open.rs",

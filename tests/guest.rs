@@ -16,6 +16,7 @@ use std::{
 use libvirt_client::{
     Connection, Domain, Error,
     enums::DomainInterfaceAddressesSource as Source,
+    guest::ExecStatus,
     protocol::{
         frame::{Frame, FrameDecoder},
         net::{MessageError, MessageHeader, MessageStatus, MessageType},
@@ -189,6 +190,153 @@ impl Wire {
         let header = MessageHeader { type_: MessageType::REPLY, status, ..call.header };
         let frame = Frame { header, payload: payload.into(), descriptors: Vec::new() };
         let _ = self.stream.write_all(&frame.encode().unwrap()).await;
+    }
+}
+
+// --- programs
+
+/// An agent that starts a program as process 7, and tells of it these one after the other, the last one again and again.
+async fn running(statuses: Vec<Value>) -> Daemon {
+    let mut statuses = statuses.into_iter();
+    let mut last = json!(null);
+    Daemon::start(move |asked| {
+        let Asked::Agent { command, arguments } = asked else { panic!("{asked:?}") };
+        match command.as_str() {
+            "guest-exec" => agent(json!({ "pid": 7 })),
+            "guest-exec-status" => {
+                assert_eq!(arguments, &json!({ "pid": 7 }));
+                last = statuses.next().unwrap_or(last.take());
+                agent(last.clone())
+            }
+            other => panic!("{other}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn output_that_the_agent_cut_is_told_so() {
+    let daemon = running(vec![
+        json!({ "exited": false }),
+        json!({ "exited": true, "exitcode": 3, "out-data": "aGFsZg==", "out-truncated": true, "err-data": "/w==" }),
+    ])
+    .await;
+    let output = daemon.domain.guest().exec("/bin/half").output().await.unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"half"[..], &[0xff][..]));
+    assert!(output.stdout_truncated && !output.stderr_truncated);
+    assert_eq!(output.status, ExecStatus::Exited(3));
+    assert_eq!(daemon.heard(), ["guest-exec", "guest-exec-status", "guest-exec-status"]);
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_end_is_given_up_and_can_be_waited_for_again() {
+    let daemon = running(vec![json!({ "exited": false })]).await;
+    let process = daemon.domain.guest().exec("/bin/sleep").arg("9").start().await.unwrap();
+    assert_eq!(process.pid(), 7);
+    let error = process.wait(SHORT).await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(error.to_string(), "/bin/sleep (process 7) did not end in web within 300ms");
+    assert_eq!(*daemon.errors.lock().unwrap(), [error.to_string()]);
+    let error = daemon.domain.guest().exec("/bin/sleep").deadline(SHORT).output().await.unwrap_err();
+    assert!(matches!(error, Error::GuestTimeout { after: SHORT, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn refusals_say_what_helps() {
+    let say = |message: &'static str| Daemon::start(move |_| Answer::Error(INTERNAL_ERROR, message));
+    let refused = async |message| {
+        let daemon = say(message).await;
+        let error = daemon.domain.guest().exec("x").output().await.unwrap_err();
+        assert_eq!(*daemon.errors.lock().unwrap(), [error.to_string()], "hooks hear of it once");
+        error
+    };
+    let missing = refused(
+        "internal error: unable to execute QEMU agent command 'guest-exec': Guest agent command failed, error was \
+         'Failed to execute child process “x” (No such file or directory)'",
+    )
+    .await;
+    assert!(missing.is_not_found(), "{missing:?}");
+    let disabled = refused(
+        "internal error: unable to execute QEMU agent command 'guest-exec': Command guest-exec has been disabled: \
+         the command is not allowed",
+    )
+    .await;
+    assert!(disabled.is_unsupported(), "{disabled:?}");
+    // What the daemon itself says stays as it is.
+    let other = refused("internal error: out of luck").await;
+    assert!(matches!(other, Error::Remote(_)), "{other:?}");
+}
+
+// --- files
+
+/// An agent with a file that has these parts; what it is written is counted by `takes`.
+async fn with_file(mut parts: Vec<Answer>, takes: usize) -> Daemon {
+    parts.reverse();
+    Daemon::start(move |asked| {
+        let Asked::Agent { command, arguments } = asked else { panic!("{asked:?}") };
+        match command.as_str() {
+            "guest-file-open" => agent(json!(1000)),
+            "guest-file-read" => parts.pop().unwrap_or_else(|| agent(json!({ "buf-b64": "", "eof": true }))),
+            "guest-file-write" => {
+                let length = arguments["buf-b64"].as_str().unwrap().len() / 4 * 3;
+                agent(json!({ "count": length.min(takes), "eof": false }))
+            }
+            "guest-file-close" => agent(json!({})),
+            other => panic!("{other}"),
+        }
+    })
+    .await
+}
+
+fn part(text: &str) -> Answer {
+    agent(json!({ "buf-b64": text, "count": 1, "eof": false }))
+}
+
+#[tokio::test]
+async fn files_are_closed_whatever_happens() {
+    let daemon = with_file(vec![part("YWJj"), part("ZGVm")], 0).await;
+    assert_eq!(daemon.domain.guest().read_file("/f", 6).await.unwrap(), b"abcdef");
+    daemon.hears("guest-file-close", 1).await;
+
+    let daemon = with_file(vec![part("YWJj"), part("ZGVm")], 0).await;
+    let error = daemon.domain.guest().read_file("/f", 5).await.unwrap_err();
+    assert_eq!(error.to_string(), "/f in web is longer than 5 bytes");
+    daemon.hears("guest-file-close", 1).await;
+
+    let daemon = with_file(vec![part("YWJj"), Answer::Error(AGENT_UNRESPONSIVE, "gone")], 0).await;
+    let error = daemon.domain.guest().read_file("/f", 5).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    daemon.hears("guest-file-close", 1).await;
+
+    let daemon = with_file(vec![Answer::Never], 0).await;
+    let dropped = tokio::time::timeout(SHORT, daemon.domain.guest().read_file("/f", 5)).await;
+    assert!(dropped.is_err());
+    daemon.hears("guest-file-close", 1).await;
+
+    let daemon = with_file(Vec::new(), 0).await;
+    let error = daemon.domain.guest().write_file("/f", "abc").await.unwrap_err();
+    assert!(error.to_string().contains("wrote 0 of 3 bytes"), "{error}");
+    daemon.hears("guest-file-close", 1).await;
+}
+
+#[tokio::test]
+async fn what_the_agent_did_not_take_is_written_again() {
+    let daemon = with_file(Vec::new(), 4 * 3).await;
+    daemon.domain.guest().write_file("/f", [7; 30]).await.unwrap();
+    daemon.hears("guest-file-write", 3).await;
+    daemon.hears("guest-file-close", 1).await;
+}
+
+#[tokio::test]
+async fn a_file_is_closed_that_opened_for_nobody() {
+    for polls in 0..40 {
+        let daemon = with_file(Vec::new(), 0).await;
+        let guest = daemon.domain.guest();
+        drop(poll_and_drop(guest.open_file("/f", "r"), polls).await);
+        // Whoever has asked is answered before this is.
+        guest.open_file("/g", "r").await.unwrap().close().await.unwrap();
+        let opened = daemon.heard().iter().filter(|heard| *heard == "guest-file-open").count();
+        daemon.hears("guest-file-close", opened).await;
     }
 }
 

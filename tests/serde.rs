@@ -9,7 +9,7 @@ use libvirt_client::{
     Connection, CpuMap, ErrorCode, ErrorDomain, ErrorLevel, KeepaliveConfig, RemoteError, TypedParams,
     TypedValue, Uuid, Version, Waiting,
     enums::*,
-    ledger,
+    guest, ledger,
     params::MemoryParameters,
     protocol::remote,
     results::*,
@@ -197,6 +197,24 @@ fn results_come_back() {
         json!({"number": 0, "state": "RUNNING", "cpu_time": second, "cpu": null, "allowed": "0-3"}),
     );
     comes_back::<DomainBlockJob>(json!({"kind": "COPY", "bandwidth": 0, "current": 1, "end": 2}));
+}
+
+#[test]
+fn what_guests_tell_comes_back() {
+    let found: guest::GuestAddress = comes_back(json!({
+        "address": "192.168.122.9", "prefix": 24, "mac": "52:54:00:00:00:01", "interface": "eth0",
+        "sources": ["AGENT", "LEASE"],
+    }));
+    assert!(found.address.is_ipv4() && found.sources[1] == DomainInterfaceAddressesSource::LEASE);
+    let output: guest::ExecOutput = comes_back(json!({
+        "status": {"exited": 3}, "stdout": [104, 105], "stderr": [], "stdout_truncated": true, "stderr_truncated": false,
+    }));
+    assert_eq!((output.status, output.stdout.as_slice()), (guest::ExecStatus::Exited(3), &b"hi"[..]));
+    // As the agent itself tells it, but for what nobody asks for.
+    let info: guest::AgentInfo = comes_back(json!({
+        "version": "7.2.17", "supported_commands": [{"name": "guest-exec", "enabled": false}],
+    }));
+    assert!(!info.allows("guest-exec"));
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn example(name: &str, arguments: &[&str]) -> Command {
 }
 
 #[track_caller]
-fn run(name: &str, arguments: &[&str]) -> Finished {
+pub(crate) fn run(name: &str, arguments: &[&str]) -> Finished {
     command::run(example(name, arguments), LIMIT)
 }
 
@@ -79,7 +79,7 @@ fn listed(text: &str, number: usize) -> Vec<&str> {
 
 #[test]
 fn wrong_arguments_are_answered_with_the_usage() {
-    for name in ["list", "inspect", "watch", "top", "define", "admin"] {
+    for name in ["list", "inspect", "watch", "top", "define", "admin", "guest"] {
         let finished = run(name, &["--wrong"]);
         assert_eq!(finished.status.code(), Some(2), "{finished}");
         assert!(finished.stderr.starts_with(&format!("usage: {name} ")), "{finished}");

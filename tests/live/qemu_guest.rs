@@ -27,12 +27,13 @@ use crate::{
 };
 
 /// Emulated processors are slow, and other tests run at the same time.
-const LIMIT: Duration = Duration::from_secs(150);
-const AGENT: &str = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
-const MAC: &str = "52:54:00:00:00:01";
+pub(crate) const LIMIT: Duration = Duration::from_secs(150);
+pub(crate) const AGENT: &str =
+    "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
+pub(crate) const MAC: &str = "52:54:00:00:00:01";
 
 /// Defines a machine with this guest and starts it.
-async fn boot(connection: &Connection, name: &str, devices: &str) -> Domain {
+pub(crate) async fn boot(connection: &Connection, name: &str, devices: &str) -> Domain {
     let devices = format!("{AGENT}<memballoon model='virtio'/>{devices}");
     let more = "</os><pm><suspend-to-mem enabled='yes'/></pm>\
                 <cpu><numa><cell id='0' cpus='0-1' memory='256' unit='MiB'/></numa></cpu>";

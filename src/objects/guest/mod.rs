@@ -1,4 +1,4 @@
-//! What is in a guest: its addresses, whether its agent answers, and its file systems at rest.
+//! What is in a guest: its addresses, its agent's readiness, its file systems at rest, programs and files.
 //!
 //! ```no_run
 //! # async fn example(domain: libvirt_client::Domain) -> libvirt_client::Result<()> {
@@ -16,12 +16,19 @@
 //! # }
 //! ```
 //!
+//! Programs and files (`Guest::exec`, `Guest::read_file`, `Guest::write_file`) need the feature `serde`, since the agent speaks
+//! JSON.
+//!
 //! What the agent does for libvirt's own methods stays with them: [`Domain::hostname_with`], [`Domain::time`],
 //! [`Domain::set_time`], [`Domain::guest_info`] (system, users, time zone, disks), [`Domain::fs_info`],
 //! [`Domain::set_user_password`].
 
 mod addresses;
 mod agent;
+#[cfg(feature = "serde")]
+mod exec;
+#[cfg(feature = "serde")]
+mod files;
 mod freeze;
 mod interfaces;
 
@@ -33,6 +40,10 @@ use crate::error::{Error, Result};
 pub use addresses::{GuestAddress, WaitForAddress};
 #[cfg(feature = "serde")]
 pub use agent::{AgentCommand, AgentInfo};
+#[cfg(feature = "serde")]
+pub use exec::{Exec, ExecOutput, ExecStatus, GuestProcess};
+#[cfg(feature = "serde")]
+pub use files::GuestFile;
 pub use freeze::Frozen;
 
 #[cfg(feature = "serde")]
