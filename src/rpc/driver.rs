@@ -68,12 +68,12 @@ impl<W: Wire> Driver<W> {
         stream_buffer: usize,
     ) -> Self {
         Self {
+            outbox: Outbox::new(wire.joins_frames()),
             wire,
             commands,
             closing,
             session: Session::default(),
             decoder: FrameDecoder::default(),
-            outbox: Outbox::default(),
             router: Router::default(),
             links: Links::new(flow, stream_buffer),
             paused: false,

@@ -21,6 +21,8 @@ pub(super) struct Outbox {
     entries: VecDeque<Entry>,
     /// The frames of streams.
     pub(super) lanes: Lanes,
+    /// Each frame is written by itself.
+    apart: bool,
     /// Something was written that a layer in between may have kept.
     unflushed: bool,
 }
@@ -33,11 +35,17 @@ struct Entry {
 }
 
 impl Outbox {
+    /// Starts empty. Small frames that wait are written together if `joins`.
+    pub(super) fn new(joins: bool) -> Self {
+        Self { apart: !joins, ..Self::default() }
+    }
+
     /// Adds a frame behind all others but those of streams.
     pub(super) fn push(&mut self, frame: Vec<u8>, descriptors: Vec<Descriptor>) {
         match self.entries.back_mut() {
             Some(last)
-                if descriptors.is_empty()
+                if !self.apart
+                    && descriptors.is_empty()
                     && last.descriptors.is_empty()
                     && last.bytes.len() + frame.len() <= JOINED =>
             {
@@ -218,11 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn small_frames_are_joined() {
+    fn small_frames_are_joined_where_that_is_allowed() {
         let mut outbox = Outbox::default();
         for _ in 0..100 {
             outbox.push(vec![0; 60], Vec::new());
         }
         assert_eq!(outbox.entries.len(), 1);
+        let mut outbox = Outbox::new(false);
+        for _ in 0..100 {
+            outbox.push(vec![0; 60], Vec::new());
+        }
+        assert_eq!(outbox.entries.len(), 100, "where the stream does not join them");
     }
 }

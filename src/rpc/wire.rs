@@ -42,6 +42,14 @@ pub trait Wire: Send + 'static {
     /// Says that nothing more will be written.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// Tells whether several frames may be handed over in one write.
+    ///
+    /// Not over TLS: a libvirtd takes one frame out of what a write has become, a record, and leaves the next one where it
+    /// is until something more comes.
+    fn joins_frames(&self) -> bool {
+        false
+    }
+
     /// Tells whether descriptors can be passed.
     fn passes_descriptors(&self) -> bool {
         false

@@ -67,6 +67,10 @@ impl Wire for UnixSocket {
         Poll::Ready(self.shutdown())
     }
 
+    fn joins_frames(&self) -> bool {
+        true
+    }
+
     fn passes_descriptors(&self) -> bool {
         true
     }
