@@ -58,14 +58,14 @@ pub enum Error {
         waiting: Waiting,
     },
 
-    /// The daemon could not be reached.
+    /// The daemon could not be reached, has not proved that it is the one that was meant, or does not let this client in.
     #[error("cannot connect to {address}: {hint}")]
     Connect {
         /// Where: a socket's path, a host and port.
         address: String,
         /// What happened, and what to do about it.
         hint: String,
-        /// The operating system's error.
+        /// The operating system's error, or what is wrong with a certificate.
         #[source]
         source: Arc<io::Error>,
     },
@@ -238,7 +238,7 @@ impl Error {
     /// Tells whether the daemon does not let this user in, or does not let this user do it: other credentials or another
     /// user may be let.
     ///
-    /// It covers [`Error::Auth`], a socket that this user may not open, and the codes `AUTH_FAILED`, `AUTH_CANCELLED`,
+    /// It covers [`Error::Auth`], a socket that this user may not open, a server that refuses our certificate, and the codes `AUTH_FAILED`, `AUTH_CANCELLED`,
     /// `AUTH_UNAVAILABLE` and `ACCESS_DENIED`, the last of which is the daemon's access control for single objects.
     #[must_use]
     pub fn is_auth(&self) -> bool {

@@ -15,7 +15,8 @@
 //!
 //! `tls` and `sasl` are on by default. None changes what is there without it.
 //!
-//! - `tls`: daemons of other hosts by TLS, as in `qemu://host/system`: [`transport::tls`].
+//! - `tls`: daemons of other hosts by TLS, as in `qemu://host/system`: [`transport::tls`]. It is rustls's, with ring, which takes a
+//!   C compiler to build.
 //! - `sasl`: the authentication by name and password that daemons may ask for.
 //! - `serde`: `Serialize` and `Deserialize` on all public data, for JSON and configuration. Enums are names (`"RUNNING"`, or
 //!   the number where it has none), flags are `"PAUSED | 0x40"`, UUIDs and sets of CPUs are text, a [`Duration`](std::time::Duration)

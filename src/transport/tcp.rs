@@ -165,6 +165,24 @@ mod tests {
         assert!(stream.nodelay().unwrap());
     }
 
+    /// On Linux, a listener whose queue is full answers nothing, as a host that is down.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_that_answers_nothing_does_not_hold_up_the_next() {
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(silent)).await {
+            queue.push(stream.unwrap());
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let reached = timeout(Duration::from_secs(10), race(vec![silent, silent, there])).await;
+        assert_eq!(reached.unwrap().unwrap().peer_addr().unwrap(), there);
+    }
+
     #[tokio::test]
     async fn what_cannot_be_reached_is_named_with_the_reason() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();

@@ -17,7 +17,8 @@ pub(super) async fn connect(route: &Route, builder: &Builder, _: &Credentials) -
     match route {
         Route::Unix(socket) => unix(socket, config).await,
         Route::Tcp(endpoint) => tcp(endpoint, config).await,
-        Route::Tls(route) => tls(route, builder).await,
+        // In a box, so that not every opening takes the room that this one needs.
+        Route::Tls(route) => Box::pin(tls(route, builder)).await,
         Route::Ssh(route) => ssh(route, config).await,
         Route::Command(route) => command(route, config).await,
     }

@@ -24,7 +24,7 @@ use crate::{
     error::{CloseReason, Error, Result},
     protocol::admin,
     rpc::{Client, Config, Wire, expecting},
-    uri::{AdminPlan, Options},
+    uri::{AdminPlan, Options, Route},
 };
 
 pub(super) use self::handshake::supports;
@@ -40,7 +40,10 @@ pub(super) async fn open(builder: &Builder) -> Result<Connection> {
         let address = plan.route.address();
         let span = tracing::info_span!("connection", uri = plan.name.as_deref(), address);
         let opening = open_plan(builder, &plan, Deadline::new(builder.open_timeout));
-        opening.instrument(span).await.map_err(|error| not_a_daemon(&address, error))
+        opening
+            .instrument(span)
+            .await
+            .map_err(|error| not_a_daemon(&address, likely_mistake(&plan.route), error))
     };
     observed(&builder.config, opening).await
 }
@@ -61,7 +64,7 @@ async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)>
         let quick = client.with_timeout(None);
         let opening = quick.call(admin::ConnectOpenArgs { flags: 0 });
         let opened = deadline.limit("opening the connection", opening).await;
-        opened.map_err(|error| not_a_daemon(&path, error))?;
+        opened.map_err(|error| not_a_daemon(&path, "", error))?;
         // Nothing is asked before: this program has no question for it, and all daemons that speak it answer pings.
         if let Some(config) = builder.keepalive {
             client.start_keepalive(config);
@@ -118,8 +121,16 @@ async fn observed<T>(config: &Config, opening: impl Future<Output = Result<T>>) 
     opened
 }
 
+/// Says what a connection may have been meant to be that a daemon ends at once.
+fn likely_mistake(route: &Route) -> &'static str {
+    match route {
+        Route::Tcp(_) => "; libvirt's port for plain TCP is 16509, that for TLS (qemu+tls://…) is 16514",
+        _ => "",
+    }
+}
+
 /// A connection that ends before anything was answered was most likely none to a daemon.
-fn not_a_daemon(address: &str, error: Error) -> Error {
+fn not_a_daemon(address: &str, mistake: &str, error: Error) -> Error {
     let Error::Closed(reason) = error else { return error };
     if let CloseReason::Io(end) = &reason
         && let Some(explained) = farewell::explain(address, end)
@@ -133,7 +144,7 @@ fn not_a_daemon(address: &str, error: Error) -> Error {
     };
     Error::Connect {
         address: address.to_owned(),
-        hint: format!("the connection ended while it was being opened: {reason}"),
+        hint: format!("the connection ended while it was being opened: {reason}{mistake}"),
         source: Arc::new(kind.into()),
     }
 }

@@ -27,7 +27,7 @@ pub enum CertificateError {
     },
     /// The daemon's certificate names its host in its common name alone, where it is no longer looked for.
     #[error(
-        "the certificate of the server has no subjectAltName, and its common name {common_name:?} does not count: issue one \
+        "the certificate of the server has no host in a subjectAltName, and its common name {common_name:?} does not count: issue one \
          with {host} as DNS name or IP address in its subjectAltName, or accept it by Builder::tls_accept_common_name"
     )]
     CommonNameOnly {
@@ -199,9 +199,9 @@ pub(super) fn describe(
 
 fn wrong_host(context: &Context, summary: Summary) -> CertificateError {
     let host = context.host.clone();
-    match (summary.hosts, summary.common_name) {
-        (None, Some(common_name)) => CertificateError::CommonNameOnly { host, common_name },
-        (names, _) => CertificateError::WrongHost { host, names: names.unwrap_or_default() },
+    match (summary.hosts.as_slice(), summary.common_name) {
+        ([], Some(common_name)) => CertificateError::CommonNameOnly { host, common_name },
+        _ => CertificateError::WrongHost { host, names: summary.hosts },
     }
 }
 

@@ -175,7 +175,9 @@ impl Setup {
         };
         config.resumption = Resumption::disabled();
 
-        let name = ServerName::try_from(options.host.clone()).map_err(|error| {
+        // The zone of an IPv6 address says by which interface it is reached; no certificate has it.
+        let host = options.host.split_once('%').map_or(options.host.as_str(), |(address, _)| address);
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
             let hint = "no certificate can be for a host of this name";
             cannot(&address, hint, io::Error::new(io::ErrorKind::InvalidInput, error))
         })?;

@@ -1,4 +1,4 @@
-//! What certificates say about themselves, for messages. Nothing is decided by it but whether a certificate has a
+//! What certificates say about themselves, for messages. Nothing is decided by it but whether a certificate has hosts in a
 //! subjectAltName.
 
 use std::{
@@ -23,8 +23,8 @@ pub(super) struct Summary {
     pub(super) subject: String,
     pub(super) issuer: String,
     pub(super) common_name: Option<String>,
-    /// The hosts in its subjectAltName. `None` if it has no such extension.
-    pub(super) hosts: Option<Vec<String>>,
+    /// The hosts in its subjectAltName.
+    pub(super) hosts: Vec<String>,
     pub(super) not_before: String,
     pub(super) not_after: String,
 }
@@ -38,7 +38,7 @@ impl Summary {
             subject: name(&certificate.subject),
             issuer: name(&certificate.issuer),
             common_name: common_name(&certificate.subject),
-            hosts: names.map(|(_, names)| names.0.iter().filter_map(host).collect()),
+            hosts: names.iter().flat_map(|(_, names)| &names.0).filter_map(host).collect(),
             not_before: certificate.validity.not_before.to_string(),
             not_after: certificate.validity.not_after.to_string(),
         })
@@ -96,7 +96,7 @@ mod tests {
         let summary = Summary::of(der.der()).unwrap();
         assert_eq!((summary.subject.as_str(), summary.issuer.as_str()), ("C=GB,CN=host", "C=GB,CN=host"));
         assert_eq!(summary.common_name.as_deref(), Some("host"));
-        assert_eq!(summary.hosts.unwrap(), ["host.example", "::1"]);
+        assert_eq!(summary.hosts, ["host.example", "::1"]);
         assert_eq!(summary.not_after, "2020-02-01T00:00:00Z");
         assert!(Summary::of(&der.der()[1..]).is_none());
     }
