@@ -57,6 +57,7 @@ fn polkit_refuses_whom_its_rules_do_not_allow() {
             assert!(error.is_auth() && !error.is_read_only(), "{error:?}");
             let said = error.to_string();
             assert!(said.contains("no polkit agent") && said.contains("org.libvirt.unix.manage"), "{said}");
+            assert!(said.contains("pkttyagent"), "what to do: {said}");
         },
     );
 }

@@ -48,11 +48,14 @@ mod real_networks;
 mod real_storage;
 mod refusals;
 mod refused;
+mod sasl;
 mod secrets;
 mod snapshots;
 mod ssh_config;
 mod storage;
 mod superseded;
+mod tcp;
+mod tls;
 
 use libvirt_client::Connection;
 

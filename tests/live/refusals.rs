@@ -204,10 +204,8 @@ fn wrong_uris() {
 #[test]
 fn transports_that_are_not_there() {
     live(async {
-        for (uri, transport) in [("qemu+ssh://host/system", "ssh"), ("qemu://host/system", "tls")] {
-            let error = Connection::open(uri).await.expect_err(uri);
-            assert!(error.is_unsupported(), "{uri}: {error:?}");
-            assert!(error.to_string().contains(transport), "{error}");
-        }
+        let error = Connection::open("qemu+ssh://host/system").await.unwrap_err();
+        assert!(error.is_unsupported(), "{error:?}");
+        assert!(error.to_string().contains("ssh"), "{error}");
     });
 }

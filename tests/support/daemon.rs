@@ -16,7 +16,7 @@ use std::{
 
 use libvirt_client::Error;
 
-use self::builder::Builder;
+pub(crate) use self::builder::Builder;
 use super::{
     command::{self, Background, Finished},
     python::Python,
@@ -104,6 +104,22 @@ impl Daemon {
         let mut virsh = Command::new("virsh");
         virsh.env("LC_ALL", "C").arg("--quiet").arg("--connect").arg(self.uri(uri)).args(arguments);
         command::run(virsh, COMMAND_LIMIT).expect_success()
+    }
+
+    /// Runs virsh inside the daemon's namespaces with a URI as it is, and tells whether it could connect, with what it said.
+    #[track_caller]
+    pub(crate) fn virsh_connects(&self, uri: &str) -> Result<(), String> {
+        let mut virsh = self.inside();
+        virsh.args(["env", "LC_ALL=C", "virsh", "--quiet", "--connect", uri, "uri"]);
+        let finished = command::run(virsh, COMMAND_LIMIT);
+        if finished.status.success() { Ok(()) } else { Err(finished.stderr) }
+    }
+
+    /// Opens the network that the daemon is in.
+    #[track_caller]
+    pub(crate) fn network(&self) -> fs::File {
+        let path = format!("/proc/{}/ns/net", self.first_process());
+        fs::File::open(&path).unwrap_or_else(|error| panic!("cannot open {path}: {error}\n{}", self.log()))
     }
 
     /// Runs virt-admin on this daemon, and returns what it printed.

@@ -9,8 +9,10 @@ pub(crate) mod guest;
 pub(crate) mod inside;
 pub(crate) mod listener;
 pub(crate) mod machine;
+pub(crate) mod network;
 mod notes;
 mod outcomes;
+pub(crate) mod pki;
 pub(crate) mod python;
 
 use std::{

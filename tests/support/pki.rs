@@ -6,7 +6,7 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
     SerialNumber, date_time_ymd,
 };
@@ -94,6 +94,7 @@ impl Holder {
         self
     }
 
+    #[allow(dead_code, reason = "only tests without a daemon have clocks to doubt")]
     pub(crate) fn from_the_future(mut self) -> Self {
         self.params.not_before = date_time_ymd(2990, 2, 1);
         self
@@ -109,7 +110,8 @@ fn params(name: &str, hosts: &[&str]) -> CertificateParams {
     let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
     let mut params = CertificateParams::new(hosts).unwrap();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CountryName, "GB");
+    // Printable, or GnuTLS writes it in hexadecimal.
+    params.distinguished_name.push(DnType::CountryName, DnValue::PrintableString("GB".try_into().unwrap()));
     params.distinguished_name.push(DnType::OrganizationName, "Tests");
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

@@ -76,6 +76,12 @@ impl Builder {
         self
     }
 
+    /// Has the daemon listen on its ports in a network of its own, where [`network::of`](super::super::network::of) leads to.
+    pub(crate) fn ports(mut self) -> Self {
+        self.arguments = "--listen";
+        self
+    }
+
     /// Runs virtlogd beside it, which QEMU's output then goes through.
     pub(crate) fn virtlogd(mut self) -> Self {
         self.virtlogd = true;
@@ -113,10 +119,16 @@ impl Builder {
         self
     }
 
-    /// Has the writers' socket ask for SASL by one mechanism: user `fred`, password `secret`.
+    /// Has the writers' socket ask for SASL by one mechanism, or several with spaces between them: user `fred`, password `secret`.
     pub(crate) fn sasl(mut self, mechanism: &'static str) -> Self {
         self.sasl_mechanism = Some(mechanism);
         self.setting("auth_unix_rw", "sasl")
+    }
+
+    /// Offers the same mechanisms of SASL, but asks for none of it on the socket.
+    pub(crate) fn sasl_elsewhere(mut self, mechanisms: &'static str) -> Self {
+        self.sasl_mechanism = Some(mechanisms);
+        self
     }
 
     /// Starts the daemon, or fails the test with what it wrote.
