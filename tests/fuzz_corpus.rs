@@ -53,6 +53,12 @@ fn ssh_config() {
     replay("ssh_config", targets::ssh_config::run);
 }
 
+#[cfg(feature = "sasl")]
+#[test]
+fn sasl() {
+    replay("sasl", targets::sasl::run);
+}
+
 fn replay(target: &str, run: fn(&[u8]) -> bool) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();

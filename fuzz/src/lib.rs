@@ -5,6 +5,8 @@ pub mod definitions;
 pub mod frame;
 #[cfg(feature = "ssh")]
 pub mod known_hosts;
+#[cfg(feature = "sasl")]
+pub mod sasl;
 pub mod session;
 #[cfg(feature = "ssh")]
 pub mod ssh_config;
