@@ -109,6 +109,7 @@ const NO_DATA: &[(&str, &[&str])] = &[
         &[
             "ByteStream",
             "Delivery",
+            "AuthConfig",
             "Environment",
             "NoFiles",
             "ErrorHook",

@@ -49,6 +49,9 @@ pub trait Files {
     /// Tells whether there is a program that may be run.
     fn is_executable(&self, path: &Path) -> bool;
 
+    /// Tells whether there is a file that may be read.
+    fn is_readable(&self, path: &Path) -> bool;
+
     /// Returns a file's contents.
     ///
     /// # Errors
@@ -66,6 +69,10 @@ impl Files for NoFiles {
     }
 
     fn is_executable(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn is_readable(&self, _: &Path) -> bool {
         false
     }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod admin;
+mod auth_conf;
 mod client_config;
 mod conf;
 mod environment;
@@ -30,6 +31,7 @@ mod tests;
 mod tls;
 
 pub use admin::AdminPlan;
+pub use auth_conf::{AuthConfig, AuthFile};
 pub use client_config::ClientConfig;
 pub use environment::{Environment, Files, NoFiles, System};
 pub use parse::{Transport, Uri};

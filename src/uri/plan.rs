@@ -1,12 +1,10 @@
 //! From a URI and a description of this machine to what is to be done.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 
 use super::{
-    ClientConfig, CommandRoute, Endpoint, Environment, Route, Socket, SshFlavour, Transport, Uri,
+    AuthFile, ClientConfig, CommandRoute, Endpoint, Environment, Route, Socket, SshFlavour, Transport, Uri,
+    auth_conf,
     environment::Steps,
     name,
     parameters::{Mode, Parameters, invalid},
@@ -33,8 +31,8 @@ pub struct Plan {
     pub route: Route,
     /// What the URI's `auth` parameter asks for: `polkit`, `sasl` or `sasl.MECHANISM`.
     pub auth: Option<String>,
-    /// The file with user names and passwords that the URI names.
-    pub auth_file: Option<PathBuf>,
+    /// The file with user names and passwords, if there is one.
+    pub auth_file: Option<AuthFile>,
     /// What was looked at on the way to all this, and what followed from it.
     pub steps: Vec<String>,
 }
@@ -117,12 +115,13 @@ impl Planner<'_> {
                 }
             },
         };
+        let auth_file = auth_conf::find(parameters.auth_file, self.environment, &mut self.steps);
         Ok(Plan {
             name: name::for_daemon(&uri),
             read_only: self.options.read_only,
             route,
             auth: parameters.auth,
-            auth_file: parameters.auth_file,
+            auth_file,
             steps: self.steps,
             uri: Some(uri),
         })
@@ -138,13 +137,14 @@ impl Planner<'_> {
             session: socket::is_session(None, self.environment),
         };
         let socket = socket::choose(&wanted, self.environment, &mut self.steps)?;
+        let auth_file = auth_conf::find(None, self.environment, &mut self.steps);
         Ok(Plan {
             uri: None,
             name: None,
             read_only: self.options.read_only,
             route: Route::Unix(socket),
             auth: None,
-            auth_file: None,
+            auth_file,
             steps: self.steps,
         })
     }

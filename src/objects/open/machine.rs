@@ -5,8 +5,9 @@ use std::{fs, io, path::Path};
 use crate::uri::{Environment, Files, System};
 
 /// The variables that plans depend on.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 12] = [
     "HOMEBREW_PREFIX",
+    "HOME",
     "LIBVIRTD_PATH",
     "LIBVIRT_ADMIN_DEFAULT_URI",
     "LIBVIRT_AUTH_FILE",
@@ -17,10 +18,6 @@ const VARIABLES: [&str; 15] = [
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
     "XDG_RUNTIME_DIR",
-    "HOME",
-    "USERPROFILE",
-    "USER",
-    "LOGNAME",
 ];
 
 /// Describes the process that this runs in.
@@ -49,6 +46,10 @@ impl Files for Disk {
         is_executable(path)
     }
 
+    fn is_readable(&self, path: &Path) -> bool {
+        is_readable(path)
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
     }
@@ -58,6 +59,17 @@ impl Files for Disk {
 fn is_executable(path: &Path) -> bool {
     use rustix::fs::{Access, access};
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
+}
+
+#[cfg(unix)]
+fn is_readable(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    path.is_file() && access(path, Access::READ_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_readable(path: &Path) -> bool {
+    fs::File::open(path).is_ok()
 }
 
 #[cfg(not(unix))]

@@ -6,6 +6,7 @@ mod connect;
 mod deadline;
 mod farewell;
 mod handshake;
+mod known;
 mod login;
 mod machine;
 #[cfg(unix)]
@@ -86,7 +87,7 @@ pub(super) fn plan(builder: &Builder) -> Result<Plan> {
 
 async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result<Connection> {
     tracing::debug!(%plan, "connecting");
-    let credentials = builder.credentials.clone();
+    let credentials = known::credentials(builder.credentials.clone(), plan)?;
     let client = deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &credentials)).await?;
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
     let login = Login::new(plan, &credentials);

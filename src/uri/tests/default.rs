@@ -103,6 +103,33 @@ fn the_file_has_a_say_where_the_uri_has_none() {
 }
 
 #[test]
+fn credentials_are_in_one_file() {
+    const OF_USER: &str = "/home/u/.config/libvirt/auth.conf";
+    const OF_SYSTEM: &str = "/etc/libvirt/auth.conf";
+    let both = || user().files(&[OF_USER, OF_SYSTEM]);
+    let plain = "qemu+tcp://h/system";
+    let naming = "qemu+tcp://h/system?authfile=/of/uri";
+    for (machine, uri, expected) in [
+        (user(), plain, None),
+        (both(), plain, Some((OF_USER, false))),
+        (user().file(OF_SYSTEM), plain, Some((OF_SYSTEM, false))),
+        (root().files(&[OF_USER, OF_SYSTEM]), "", Some((OF_SYSTEM, false))),
+        (
+            root().files(&["/root/.config/libvirt/auth.conf", OF_SYSTEM]),
+            plain,
+            Some(("/root/.config/libvirt/auth.conf", false)),
+        ),
+        (both(), naming, Some(("/of/uri", true))),
+        (both().variable("LIBVIRT_AUTH_FILE", "/of/variable"), naming, Some(("/of/variable", true))),
+        (both().variable("LIBVIRT_AUTH_FILE", ""), naming, Some(("/of/uri", true))),
+    ] {
+        let file = machine.plan(uri).unwrap().auth_file;
+        let file = file.as_ref().map(|file| (file.path.to_str().unwrap(), file.named));
+        assert_eq!(file, expected, "{uri} with {:?}", machine.files);
+    }
+}
+
+#[test]
 fn administration_has_a_file_of_its_own() {
     let machine = user().contents(OWN, "uri_default = 'qemu:///system'").contents(
         "/home/u/.config/libvirt/libvirt-admin.conf",

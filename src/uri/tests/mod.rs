@@ -86,6 +86,10 @@ impl Files for Machine {
         self.exists(path)
     }
 
+    fn is_readable(&self, path: &Path) -> bool {
+        self.exists(path)
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let contents = path.to_str().and_then(|path| self.files.get(path));
         contents.map(|contents| contents.clone().into_bytes()).ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -112,6 +116,7 @@ fn a_plan_says_what_was_looked_at() {
          - no host is named, so the daemon is on this machine\n\
          - /run/user/1000/libvirt/virtqemud-sock does not exist\n\
          - /run/user/1000/libvirt/libvirt-sock does not exist\n\
-         - /usr/bin/virtqemud is started if nobody listens"
+         - /usr/bin/virtqemud is started if nobody listens\n\
+         - there is no auth.conf with credentials"
     );
 }

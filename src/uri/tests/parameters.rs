@@ -69,7 +69,7 @@ fn each_parameter_changes_what_it_is_for() {
         plan("qemu+tcp://h/system?auth=sasl.SCRAM-SHA-256").auth.as_deref(),
         Some("sasl.SCRAM-SHA-256")
     );
-    assert_eq!(plan("qemu:///system?authfile=/a").auth_file.as_deref(), Some(Path::new("/a")));
+    assert_eq!(plan("qemu:///system?authfile=/a").auth_file.unwrap().path, Path::new("/a"));
     assert_eq!(
         ssh("qemu+libssh://h/system?sshauth=password,agent").methods,
         [SshMethod::Password, SshMethod::Agent]

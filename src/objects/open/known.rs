@@ -1,0 +1,42 @@
+//! What is known of the user's names and passwords before anybody is asked: what `auth.conf` has.
+
+use std::fs;
+
+use zeroize::Zeroizing;
+
+use crate::{
+    auth::{CredentialKind, CredentialRequest, Credentials, Secret},
+    error::{Error, Result},
+    uri::{AuthConfig, AuthFile, Plan, Route},
+};
+
+/// Lets what the plan's file has answer before others are asked.
+pub(super) fn credentials(asked: Credentials, plan: &Plan) -> Result<Credentials> {
+    let Some(file) = &plan.auth_file else { return Ok(asked) };
+    match read(file) {
+        Ok(config) => Ok(asked.with_known(move |request| look_up(&config, request))),
+        // Most daemons of this machine ask for nothing that is in it.
+        Err(error) if !file.named && matches!(plan.route, Route::Unix(_)) => {
+            tracing::warn!(%error, "nothing is known of credentials");
+            Ok(asked)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read(file: &AuthFile) -> Result<AuthConfig> {
+    let wrong = |reason| Error::Config { file: file.path.clone(), reason };
+    let contents = Zeroizing::new(fs::read(&file.path).map_err(|error| wrong(error.to_string()))?);
+    AuthConfig::parse(&contents).map_err(wrong)
+}
+
+fn look_up(config: &AuthConfig, request: &CredentialRequest) -> Option<Secret> {
+    let key = match request.kind {
+        CredentialKind::Username => "username",
+        CredentialKind::AuthorizationName => "authname",
+        CredentialKind::Password => "password",
+        CredentialKind::Realm => "realm",
+        CredentialKind::Passphrase | CredentialKind::Challenge | CredentialKind::HostKey => return None,
+    };
+    config.value(request.service, &request.host, key).map(Secret::from)
+}
