@@ -125,17 +125,7 @@ fn daemons(
         Daemon { socket: format!("{program}{suffix}"), program, kind: OF_DRIVER }
     };
     let Some(uri) = wanted.uri else {
-        if wanted.mode == Mode::Legacy {
-            return Ok(vec![monolithic]);
-        }
-        let drivers: &[&str] = if wanted.session { &SESSION_DRIVERS } else { &SYSTEM_DRIVERS };
-        let drivers = drivers.iter().map(|driver| of_driver(driver));
-        let (there, programs): (Vec<_>, Vec<_>) = drivers.partition(|daemon| {
-            directories.iter().any(|directory| environment.files.exists(&directory.join(&daemon.socket)))
-        });
-        let installed =
-            programs.into_iter().filter(|daemon| wanted.session && has_program(daemon, environment));
-        return Ok(there.into_iter().chain(installed.take(1)).chain([monolithic]).collect());
+        return Ok(any_daemon(wanted, monolithic, of_driver, directories, environment));
     };
     let driver = uri.driver.to_ascii_lowercase();
     let direct = match driver.as_str() {
@@ -151,6 +141,30 @@ fn daemons(
             return Err(invalid(uri, reason));
         }
     })
+}
+
+/// Where no URI names a driver, the daemon for all knows best. Without it, each driver's is looked for.
+fn any_daemon(
+    wanted: &Wanted<'_>,
+    monolithic: Daemon,
+    of_driver: impl Fn(&str) -> Daemon,
+    directories: &[PathBuf],
+    environment: &Environment<'_>,
+) -> Vec<Daemon> {
+    let is_there = |daemon: &Daemon| {
+        directories.iter().any(|directory| environment.files.exists(&directory.join(&daemon.socket)))
+    };
+    if wanted.mode == Mode::Legacy || (wanted.mode == Mode::Auto && is_there(&monolithic)) {
+        return vec![monolithic];
+    }
+    let drivers: &[&str] = if wanted.session { &SESSION_DRIVERS } else { &SYSTEM_DRIVERS };
+    let (there, others): (Vec<_>, Vec<_>) =
+        drivers.iter().map(|driver| of_driver(driver)).partition(is_there);
+    if wanted.mode == Mode::Direct {
+        return there.into_iter().chain(others).collect();
+    }
+    let installed = others.into_iter().find(|daemon| wanted.session && has_program(daemon, environment));
+    there.into_iter().chain(installed).chain([monolithic]).collect()
 }
 
 fn directories(wanted: &Wanted<'_>, environment: &Environment<'_>) -> Result<Vec<PathBuf>> {

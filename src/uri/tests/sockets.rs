@@ -161,7 +161,7 @@ fn without_a_uri_any_daemon_will_do() {
     for (machine, expected) in [
         (root(), LEGACY),
         (root().files(&[LEGACY]), LEGACY),
-        (root().files(&[LEGACY, QEMU]), QEMU),
+        (root().files(&[LEGACY, QEMU]), LEGACY),
         (root().files(&[QEMU, XEN, LXC]), XEN),
         (root().files(&[LXC]), LXC),
         (root().files(&["/usr/sbin/virtqemud"]), LEGACY),
@@ -170,6 +170,8 @@ fn without_a_uri_any_daemon_will_do() {
         (user().files(&[VBOX]), VBOX),
         (user().files(&[VBOX, SESSION_QEMU]), SESSION_QEMU),
         (user().files(&[SESSION, "/usr/bin/virtqemud"]), SESSION),
+        (user().files(&[SESSION, SESSION_QEMU]), SESSION),
+        (root().contents("/etc/libvirt/libvirt.conf", "remote_mode='direct'").files(&[LEGACY, LXC]), LXC),
         (user().files(&["/usr/bin/virtqemud"]), SESSION_QEMU),
         (
             user()
