@@ -37,6 +37,16 @@ fn session() {
 }
 
 #[test]
+fn uri() {
+    replay("uri", targets::uri::run);
+}
+
+#[test]
+fn conf() {
+    replay("conf", targets::conf::run);
+}
+
+#[test]
 fn definitions() {
     replay("definitions", targets::definitions::run);
 }

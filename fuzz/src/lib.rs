@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their input. The targets call these functions under a fuzzer;
 //! `tests/fuzz_corpus.rs` of the crate calls them with the corpus, in every run of the tests.
 
+pub mod conf;
 pub mod definitions;
 pub mod frame;
 #[cfg(feature = "ssh")]
@@ -11,6 +12,7 @@ pub mod session;
 #[cfg(feature = "ssh")]
 pub mod ssh_config;
 pub mod types;
+pub mod uri;
 
 /// The fuzzer's bytes, taken from the front; zeros once they are used up.
 #[derive(Debug)]
