@@ -25,9 +25,9 @@ use crate::{
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// An example with its arguments. They are built beside the directory that this program is in.
+/// Where an example is. They are built beside the directory that this program is in.
 #[track_caller]
-fn example(name: &str, arguments: &[&str]) -> Command {
+pub(crate) fn program(name: &str) -> PathBuf {
     let me = env::current_exe().unwrap();
     let program = me.parent().and_then(Path::parent).unwrap().join("examples").join(name);
     assert!(
@@ -35,7 +35,12 @@ fn example(name: &str, arguments: &[&str]) -> Command {
         "{} is not there: tests/run builds it, or `cargo build --all-features --examples`",
         program.display()
     );
-    let mut command = Command::new(program);
+    program
+}
+
+#[track_caller]
+fn example(name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program(name));
     command.args(arguments);
     command
 }

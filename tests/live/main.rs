@@ -56,6 +56,7 @@ mod storage;
 mod superseded;
 mod tcp;
 mod tls;
+mod uri;
 
 use libvirt_client::Connection;
 
