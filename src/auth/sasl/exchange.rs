@@ -93,10 +93,8 @@ impl Exchange {
         if complete && message.is_none() {
             return Err(self.fail(UNPROVEN));
         }
-        if let Some(iterations) = self.iterations(message).filter(|count| *count > MOST_ITERATIONS) {
-            return Err(self.fail(&format!(
-                "the daemon asks for {iterations} iterations; {MOST_ITERATIONS} are done at most"
-            )));
+        if let Some(message) = message.filter(|_| self.mechanism.is_scram()) {
+            check_scram(message).map_err(|reason| self.fail(&reason))?;
         }
         let answer = self.step(message)?;
         match (complete, self.session.is_none()) {
@@ -123,19 +121,33 @@ impl Exchange {
         }
     }
 
-    /// Returns how much work the daemon's first message asks for.
-    fn iterations(&self, message: Option<&[u8]>) -> Option<u32> {
-        let message = message.filter(|_| self.mechanism.is_scram())?;
-        let count = message.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"i="))?;
-        // What is no number, or is longer than one, is not taken for a small one.
-        Some(std::str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or(u32::MAX))
-    }
-
     fn fail(&mut self, reason: &str) -> Error {
         self.failed = true;
         self.session = None;
         failed(self.mechanism, &reason)
     }
+}
+
+/// Refuses a message of SCRAM that rsasl must not get: it panics where attributes are too short, and does all work that it is
+/// asked to do.
+fn check_scram(message: &[u8]) -> Result<(), String> {
+    for attribute in message.split(|byte| *byte == b',') {
+        let [name, b'=', value @ ..] = attribute else {
+            return Err("the daemon's message is none of SCRAM's".to_owned());
+        };
+        if *name != b'i' {
+            continue;
+        }
+        // What is no number, or is longer than one, is not taken for a small one.
+        let iterations: Option<u32> = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        if iterations.is_none_or(|iterations| iterations > MOST_ITERATIONS) {
+            return Err(format!(
+                "the daemon asks for {} iterations; {MOST_ITERATIONS} are done at most",
+                String::from_utf8_lossy(value)
+            ));
+        }
+    }
+    Ok(())
 }
 
 const UNPROVEN: &str =
@@ -263,7 +275,18 @@ mod tests {
                 "{iterations}"
             );
         }
-        for challenge in ["r=other,s=QSXCR+Q6sek8bf92,i=1", "", "r=", "m=x", "\u{7f}", "i=1,r=,s="] {
+        for challenge in [
+            "r=other,s=QSXCR+Q6sek8bf92,i=1",
+            "",
+            "r=",
+            "m=x",
+            "\u{7f}",
+            "i=1,r=,s=",
+            "r=a,",
+            "r=a,s",
+            "r=a,s=,i",
+            ",,,",
+        ] {
             let (mut exchange, _) = begin(Mechanism::ScramSha1);
             assert!(exchange.answered(false, Some(challenge.as_bytes())).is_err(), "{challenge}");
         }
