@@ -1,7 +1,6 @@
 //! Programs that carry a connection over their standard input and output: the system's `ssh`, and whatever a URI names.
 //!
-//! A program is started without a shell, with the few variables of the environment that libvirt's own client passes on. It
-//! ends with its stream. Threads wait for it, and neither a signal handler nor the runtime: a library has no business with
+//! A program is started without a shell. It ends with its stream. Threads wait for it, and neither a signal handler nor the runtime: a library has no business with
 //! its user's `SIGCHLD`, and a runtime that ends leaves nobody behind who would clean up.
 
 use std::{
@@ -87,27 +86,44 @@ enum End {
     Told,
 }
 
-/// Starts a program. It needs a runtime with I/O and time.
+/// Starts a program with what libvirt's own client passes on of the environment. It needs a runtime with I/O and time.
 ///
 /// # Errors
 /// [`Error::Connect`] with the program's name if it cannot be started.
 pub fn start(command: &Command) -> Result<ProgramStream> {
+    start_with(command, |name| PASSED_ON.contains(&name), &[("LC_ALL", "C")])
+}
+
+/// Starts a program with all of the environment, as `ssh` does with the command of `ProxyCommand`. It needs a runtime with I/O
+/// and time.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_inheriting(command: &Command) -> Result<ProgramStream> {
+    start_with(command, |_| true, &[])
+}
+
+fn start_with(
+    command: &Command,
+    passed_on: impl Fn(&str) -> bool,
+    set: &[(&str, &str)],
+) -> Result<ProgramStream> {
     let program = command.program.to_string_lossy().into_owned();
-    try_start(command, &program).map_err(|error| Error::Connect {
+    let mut spawning = StdCommand::new(&command.program);
+    let variables = std::env::vars_os().filter(|(name, _)| passed_on(&name.to_string_lossy()));
+    spawning.args(&command.arguments).env_clear().envs(variables).envs(set.iter().copied());
+    try_start(spawning, &program).map_err(|error| Error::Connect {
         hint: explain(&error),
         source: Arc::new(finally(error)),
         address: program,
     })
 }
 
-fn try_start(command: &Command, program: &str) -> io::Result<ProgramStream> {
+fn try_start(mut spawning: StdCommand, program: &str) -> io::Result<ProgramStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     let (our_errors, their_errors) = StdUnixStream::pair()?;
     let (socket, errors) = (watched(ours)?, watched(our_errors)?);
 
-    let mut spawning = StdCommand::new(&command.program);
-    spawning.args(&command.arguments).env_clear().env("LC_ALL", "C");
-    spawning.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     spawning.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs.try_clone()?)));
     spawning.stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
     spawning.stderr(Stdio::from(std::os::fd::OwnedFd::from(their_errors)));
@@ -529,6 +545,10 @@ mod tests {
             assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && names.contains(&"PATH"), "{output}");
             assert!(output.lines().any(|line| line == "LC_ALL=C"), "{output}");
             assert!(names.iter().all(|name| *name == "LC_ALL" || PASSED_ON.contains(name)), "{output}");
+
+            let mut stream =
+                start_inheriting(&Command { program: "env".into(), arguments: Vec::new() }).unwrap();
+            assert!(read(&mut stream).await.0.contains("\nCARGO_MANIFEST_DIR="));
         });
     }
 

@@ -239,5 +239,6 @@ impl fmt::Display for Place {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
