@@ -3,6 +3,9 @@
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 mod as_io;
+mod migrate;
+
+pub use migrate::{MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts};
 
 include!(concat!(env!("OUT_DIR"), "/error_codes.rs"));
 
@@ -21,6 +24,7 @@ include!(concat!(env!("OUT_DIR"), "/error_codes.rs"));
 /// | [`is_read_only`](Self::is_read_only) | a connection that is not read-only |
 /// | [`is_timeout`](Self::is_timeout) | more time |
 /// | [`is_transient`](Self::is_transient) | trying again later, over a new connection if this one has ended |
+/// | [`is_cancelled`](Self::is_cancelled) | nothing: somebody wanted it so |
 ///
 /// At most one of the first six is so.
 ///
@@ -48,6 +52,7 @@ pub enum Error {
         Waiting::ForConnection => format!(
             "was not done within {after:?}: is a libvirt daemon on the other side, and is it able to answer?"
         ),
+        Waiting::ForEnd => format!("was not done within {after:?}, and was cancelled"),
     })]
     Timeout {
         /// The procedure, or what else was being done.
@@ -136,6 +141,14 @@ pub enum Error {
     /// What was asked for is not possible here, or not with these arguments; nothing was sent.
     #[error("{0}")]
     Unsupported(String),
+
+    /// It was cancelled by this program before the daemon had done anything that it could say so of.
+    #[error("{0}")]
+    Cancelled(String),
+
+    /// A domain was not migrated. The error says in which phase it failed, on which side, and where the domain is now.
+    #[error(transparent)]
+    Migrate(Arc<MigrateError>),
 }
 
 /// What was being waited for when a deadline passed.
@@ -152,6 +165,8 @@ pub enum Waiting {
     ForConnection,
     /// The reader of a data stream, who held up all others.
     ForReader,
+    /// The end of what takes its time, such as a migration, which was then cancelled.
+    ForEnd,
 }
 
 /// What this crate's functions return.
@@ -161,7 +176,7 @@ impl Error {
     /// Returns the daemon's error, if this is one.
     #[must_use]
     pub fn remote(&self) -> Option<&RemoteError> {
-        match self {
+        match self.cause() {
             Self::Remote(error) => Some(error),
             _ => None,
         }
@@ -176,7 +191,7 @@ impl Error {
     /// Returns why the connection ended, if that is the error.
     #[must_use]
     pub fn close_reason(&self) -> Option<&CloseReason> {
-        match self {
+        match self.cause() {
             Self::Closed(reason) => Some(reason),
             _ => None,
         }
@@ -228,7 +243,7 @@ impl Error {
     /// [the version that has it](RemoteError::since).
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Unsupported(_) => true,
             Self::Qmp { class, .. } => class == "CommandNotFound",
             _ => self.code_is_in(&UNSUPPORTED),
@@ -242,7 +257,7 @@ impl Error {
     /// `AUTH_UNAVAILABLE` and `ACCESS_DENIED`, the last of which is the daemon's access control for single objects.
     #[must_use]
     pub fn is_auth(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Auth(_) => true,
             Self::Connect { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             _ => self.code_is_in(&AUTH),
@@ -263,7 +278,7 @@ impl Error {
     /// It covers [`Error::Timeout`], [`Error::GuestTimeout`] and the codes `OPERATION_TIMEOUT` and `AGENT_COMMAND_TIMEOUT`.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::GuestTimeout { .. }) || self.code_is_in(&TIMEOUT)
+        matches!(self.cause(), Self::Timeout { .. } | Self::GuestTimeout { .. }) || self.code_is_in(&TIMEOUT)
     }
 
     /// Tells whether the same may succeed later without anybody changing anything: the daemon was restarted or is not up
@@ -277,12 +292,37 @@ impl Error {
     /// carried the call out. And it may be in vain: limit how often you try.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Closed(reason) => {
                 matches!(reason, CloseReason::Eof | CloseReason::Io(_) | CloseReason::Keepalive { .. })
             }
             Self::Connect { source, .. } => UNREACHED.contains(&source.kind()),
             _ => self.is_timeout() || self.code_is_in(&TRANSIENT),
+        }
+    }
+
+    /// Tells whether it was cancelled, by this program or by somebody else.
+    ///
+    /// It covers [`Error::Cancelled`] and the code `OPERATION_ABORTED`, of jobs such as migrations, saves and dumps.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.cause(), Self::Cancelled(_)) || self.code() == Some(ErrorCode::OPERATION_ABORTED)
+    }
+
+    /// Returns why the domain was not migrated, if that is the error.
+    #[must_use]
+    pub fn migration(&self) -> Option<&MigrateError> {
+        match self {
+            Self::Migrate(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What is asked about: of a migration, what stopped it.
+    fn cause(&self) -> &Self {
+        match self {
+            Self::Migrate(error) => error.cause.cause(),
+            other => other,
         }
     }
 
