@@ -46,9 +46,9 @@ pub mod xdr;
 pub use error::{CloseReason, Error, ErrorCode, ErrorDomain, ErrorLevel, RemoteError, Result, Waiting};
 pub use objects::{
     Builder, Connection, CpuMap, CpuMapError, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot,
-    DomainStateReason, Event, Events, Interface, Network, NetworkFilter, NetworkFilterBinding, NetworkPort,
-    NodeDevice, Secret, StoragePool, StorageVol, TypedParams, TypedValue, Uuid, UuidError, Version,
-    VersionError, admin, collections, enums, events, fields, guest, guide, ledger, params, results, stats,
-    streams,
+    DomainStateReason, Event, Events, Interface, MigrateOptions, Network, NetworkFilter,
+    NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, TypedValue,
+    Uuid, UuidError, Version, VersionError, admin, collections, enums, events, fields, guest, guide, ledger,
+    migration, params, results, stats, streams,
 };
 pub use rpc::KeepaliveConfig;

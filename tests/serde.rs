@@ -6,10 +6,11 @@
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use libvirt_client::{
-    Connection, CpuMap, ErrorCode, ErrorDomain, ErrorLevel, KeepaliveConfig, RemoteError, TypedParams,
-    TypedValue, Uuid, Version, Waiting,
+    Connection, CpuMap, ErrorCode, ErrorDomain, ErrorLevel, KeepaliveConfig, MigrateOptions, RemoteError,
+    TypedParams, TypedValue, Uuid, Version, Waiting,
     enums::*,
     guest, ledger,
+    migration::{MigratePhase, MigrateSide, MigrateWhereabouts},
     params::MemoryParameters,
     protocol::remote,
     results::*,
@@ -250,6 +251,21 @@ fn errors_and_the_ledger_are_written() {
     assert_eq!((&written["number"], &written["becomes"]), (&json!(16), &json!({"method": "Domain::info"})));
     let all = to_value(ledger::entries().collect::<Vec<_>>()).unwrap();
     assert_eq!(all.as_array().map(Vec::len), Some(483));
+}
+
+#[test]
+fn migrations_are_described() {
+    let options: MigrateOptions = from_value(json!({"flags": "LIVE | PERSIST_DEST", "parameters": {
+        "migrate_uri": "tcp://there", "bandwidth_mib_per_s": 100
+    }}))
+    .unwrap();
+    let expected =
+        MigrateOptions::live().persist_destination().migrate_uri("tcp://there").bandwidth_mib_per_s(100);
+    assert_eq!(options, expected);
+    assert_eq!(from_value::<MigrateOptions>(to_value(&options).unwrap()).unwrap(), options);
+    assert_eq!(comes_back::<MigratePhase>(json!("perform")), MigratePhase::Perform);
+    assert_eq!(comes_back::<MigrateSide>(json!("destination")), MigrateSide::Destination);
+    assert_eq!(comes_back::<MigrateWhereabouts>(json!("post_copy")), MigrateWhereabouts::PostCopy);
 }
 
 #[test]

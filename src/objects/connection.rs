@@ -37,6 +37,8 @@ pub struct Connection {
 struct Inner {
     uri: String,
     features: Features,
+    /// How it was opened, where the same can be done again.
+    builder: Option<Builder>,
 }
 
 /// A feature that a daemon or its driver may have, by libvirt's number (`VIR_DRV_FEATURE_*`).
@@ -44,10 +46,19 @@ struct Inner {
 pub(super) struct Feature(pub(super) i32);
 
 impl Feature {
+    pub(super) const MIGRATION_V1: Self = Self(1);
+    pub(super) const MIGRATION_V2: Self = Self(3);
+    pub(super) const MIGRATION_P2P: Self = Self(4);
+    pub(super) const MIGRATION_DIRECT: Self = Self(5);
+    pub(super) const MIGRATION_V3: Self = Self(6);
+    pub(super) const CHANGE_PROTECTION: Self = Self(7);
     #[cfg(unix)]
     pub(super) const FD_PASSING: Self = Self(8);
     pub(super) const TYPED_PARAM_STRING: Self = Self(9);
     pub(super) const PROGRAM_KEEPALIVE: Self = Self(10);
+    pub(super) const XML_MIGRATABLE: Self = Self(11);
+    pub(super) const MIGRATION_OFFLINE: Self = Self(12);
+    pub(super) const MIGRATION_PARAMS: Self = Self(13);
     pub(super) const REMOTE_EVENT_CALLBACK: Self = Self(14);
     pub(super) const REMOTE_CLOSE_CALLBACK: Self = Self(15);
     pub(super) const NETWORK_UPDATE_ORDER: Self = Self(16);
@@ -205,7 +216,9 @@ impl Builder {
     /// [`Error::Uri`], [`Error::Config`], [`Error::Connect`], [`Error::Auth`], the deadline, or the daemon's refusal to
     /// open.
     pub async fn open(self) -> Result<Connection> {
-        open::open(&self).await
+        let Connection { inner, client } = open::open(&self).await?;
+        let inner = Inner { uri: inner.uri.clone(), features: inner.features, builder: Some(self) };
+        Ok(Connection { inner: Arc::new(inner), client })
     }
 
     /// Opens the connection over a stream that is connected to a daemon already, and asks it to open `name`, such as
@@ -262,7 +275,15 @@ impl Connection {
     }
 
     pub(super) fn new(client: Client, uri: String, features: Features) -> Self {
-        Self { inner: Arc::new(Inner { uri, features }), client }
+        Self { inner: Arc::new(Inner { uri, features, builder: None }), client }
+    }
+
+    /// Opens another connection as this one was opened, within a limit. `None` for one that was opened over the program's own
+    /// stream: only the program knows where that leads.
+    pub(super) async fn open_another(&self, limit: Duration) -> Option<Result<Self>> {
+        let builder = self.inner.builder.clone()?.open_timeout(limit);
+        // All ways to a daemon make a large future, and this is deep in others.
+        Some(Box::pin(builder.open()).await)
     }
 
     /// Returns the raw layer, which can make any call of the protocol.

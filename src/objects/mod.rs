@@ -15,6 +15,7 @@ pub mod guide;
 mod handles;
 pub mod ledger;
 mod methods;
+pub mod migration;
 mod open;
 pub mod params;
 mod paths;
@@ -36,6 +37,7 @@ pub use handles::{
     Domain, DomainCheckpoint, DomainSnapshot, Interface, Network, NetworkFilter, NetworkFilterBinding,
     NetworkPort, NodeDevice, Secret, StoragePool, StorageVol,
 };
+pub use migration::MigrateOptions;
 pub use params::typed::{TypedParams, TypedValue};
 pub use reasons::DomainStateReason;
 pub use uuid::{Uuid, UuidError};

@@ -72,7 +72,31 @@ fn said(api: &Api, module: &Module, procedure: &Procedure) -> String {
             format!("[`{object}::{name}`]({}::{object}::{name})", module_of(&entry.program))
         }
         (Becomes::Event(event), _) => format!("event [`{event}`](crate::events::{event})"),
-        (Becomes::Internal(reason), _) => format!("internal: {reason}"),
+        (Becomes::Internal(reason), _) => format!("internal: {}", with_links(reason)),
         (Becomes::Superseded(by), _) => format!("superseded by `{}`", by.text),
+    }
+}
+
+/// Makes links of the methods that a reason names: `` `Domain::migrate_to` ``.
+fn with_links(reason: &str) -> String {
+    let parts = reason.split('`').enumerate().map(|(number, part)| match number % 2 {
+        1 if part.contains("::") => format!("[`{part}`](crate::{part})"),
+        1 => format!("`{part}`"),
+        _ => part.to_owned(),
+    });
+    parts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_links;
+
+    #[test]
+    fn methods_that_a_reason_names_become_links() {
+        assert_eq!(
+            with_links("a phase of `Domain::migrate_to`, with `x`"),
+            "a phase of [`Domain::migrate_to`](crate::Domain::migrate_to), with `x`"
+        );
+        assert_eq!(with_links("the opening"), "the opening");
     }
 }
