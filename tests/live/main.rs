@@ -29,6 +29,7 @@ mod harness;
 mod host;
 mod known_hosts;
 mod lxc;
+mod migration;
 mod networks;
 mod node_devices;
 mod nwfilters;

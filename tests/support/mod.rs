@@ -37,13 +37,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 /// The test's own thread may block on programs, since the connection's task runs on the runtime's workers.
 #[track_caller]
 pub(crate) fn live<T>(test: impl Future<Output = T>) -> T {
-    // In a box early: some tests are so large that a few copies overflow the stack of their thread.
-    live_within(Duration::from_secs(60), Box::pin(test))
+    live_within(Duration::from_secs(60), test)
 }
 
 /// The same, for a test that may take longer.
 #[track_caller]
 pub(crate) fn live_within<T>(limit: Duration, test: impl Future<Output = T>) -> T {
+    // In a box early: some tests are so large that a few copies overflow the stack of their thread.
+    let test = Box::pin(test);
     outcomes::observe();
     let _turn = Turn::take();
     let runtime = tokio::runtime::Builder::new_multi_thread()

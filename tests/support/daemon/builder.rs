@@ -32,6 +32,8 @@ pub(crate) struct Builder {
     settings: BTreeMap<String, String>,
     arguments: &'static str,
     private_net: bool,
+    /// The first process of the namespaces whose network it shares.
+    beside: Option<u32>,
     virtlogd: bool,
     cgroups: bool,
     udevd: bool,
@@ -48,6 +50,7 @@ impl Builder {
             settings: BTreeMap::new(),
             arguments: "",
             private_net: true,
+            beside: None,
             virtlogd: false,
             cgroups: false,
             udevd: false,
@@ -80,6 +83,22 @@ impl Builder {
     pub(crate) fn ports(mut self) -> Self {
         self.arguments = "--listen";
         self
+    }
+
+    /// Puts it into the network namespace of another daemon, as another host that both can reach each other from.
+    #[track_caller]
+    pub(crate) fn beside(mut self, other: &Daemon) -> Self {
+        self.beside = Some(other.first_process());
+        self.setting("host_uuid", "00000000-0000-4000-8000-00000000beef")
+    }
+
+    /// Has the daemon listen on port 16509 of its private network, and let everybody in.
+    pub(crate) fn listen_inside(self) -> Self {
+        self.ports()
+            .setting("listen_tls", 0)
+            .setting("listen_tcp", 1)
+            .setting("auth_tcp", "none")
+            .setting("listen_addr", "127.0.0.1")
     }
 
     /// Runs virtlogd beside it, which QEMU's output then goes through.
@@ -143,7 +162,15 @@ impl Builder {
         let directory = free_directory()?;
         self.write_files(&directory)
             .map_err(|error| format!("cannot write to {}: {error}", directory.display()))?;
-        let mut unshare = Command::new("unshare");
+        let mut unshare = match self.beside {
+            None => Command::new("unshare"),
+            // Becomes unshare, in the same process.
+            Some(pid) => {
+                let mut nsenter = Command::new("nsenter");
+                nsenter.arg(format!("--net=/proc/{pid}/ns/net")).args(["--", "unshare"]);
+                nsenter
+            }
+        };
         // The first process is killed with unshare, and everything in its pid namespace is killed with it.
         unshare.args([
             "--mount",
@@ -154,7 +181,7 @@ impl Builder {
             "--kill-child=KILL",
             "--mount-proc",
         ]);
-        if self.private_net {
+        if self.private_net && self.beside.is_none() {
             unshare.arg("--net");
         }
         unshare
