@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use crate::{
     QEMU, TEST,
+    migration::{self, Hosts, LOOPBACK},
     qemu::BIOS_ONLY,
     support::{
         Daemon,
         command::{self, Background, Finished},
-        live,
+        live, live_within,
         machine::{disk, image},
         wait_until,
     },
@@ -84,7 +85,7 @@ fn listed(text: &str, number: usize) -> Vec<&str> {
 
 #[test]
 fn wrong_arguments_are_answered_with_the_usage() {
-    for name in ["list", "inspect", "watch", "top", "define", "admin", "guest"] {
+    for name in ["list", "inspect", "watch", "top", "define", "admin", "guest", "migrate"] {
         let finished = run(name, &["--wrong"]);
         assert_eq!(finished.status.code(), Some(2), "{finished}");
         assert!(finished.stderr.starts_with(&format!("usage: {name} ")), "{finished}");
@@ -369,5 +370,29 @@ fn admin_shows_what_virt_admin_shows() {
 
         run("admin", &[&uri, "3:util"]).expect_success();
         assert_eq!(daemon.virt_admin(&["daemon-log-filters"]).trim(), "3:*util*");
+    });
+}
+
+#[test]
+fn migrate_moves_a_domain_and_gives_up_when_it_is_interrupted() {
+    live_within(migration::LIMIT, async {
+        let hosts = Hosts::start().await;
+        let domain = hosts.linux("web").await;
+        let (here, there) = (hosts.source.uri(QEMU), hosts.destination.uri(QEMU));
+        let output = hosts.source.directory().join("migrate");
+        let slowly = ["--limit", "1", "--to", LOOPBACK, &here, "web", &there];
+        let mut migrate = Background::spawn(example("migrate", &slowly), &output);
+        let said = output.with_extension("errors");
+        wait_until(|| lines(&said).iter().any(|line| line.starts_with("perform") && line.contains('%')))
+            .await;
+        migrate.interrupt();
+        assert_eq!(migrate.wait(LIMIT).unwrap().code(), Some(1));
+        let last = lines(&said).pop().unwrap();
+        assert_eq!(last, "migrate: cancelled; the domain is on the source, as before");
+        hosts.is_as_before(&domain).await;
+
+        let finished = run("migrate", &["--to", LOOPBACK, &here, "web", &there]);
+        assert_eq!(hosts.states("web"), ["-", "running"], "{finished}");
+        assert_eq!(finished.expect_success(), format!("web runs at {there}"));
     });
 }
