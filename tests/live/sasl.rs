@@ -48,8 +48,20 @@ fn each_mechanism_lets_in_who_knows_the_password() {
                 log_in(&uri, "fred", "secret").await.unwrap_or_else(|error| panic!("{mechanism}: {error}"));
             assert_eq!(connection.domains().await.unwrap()[0].name(), "test");
             connection.close().await.unwrap();
-            daemon.virsh_connects(&format!("{uri}&authfile={file}")).unwrap();
+            let by_file = format!("{uri}&authfile={file}");
+            Connection::open(&by_file).await.unwrap_or_else(|error| panic!("{mechanism} by file: {error}"));
+            daemon.virsh_connects(&by_file).unwrap();
         }
+        // A file with half of it leaves the other half to be asked for.
+        let text = "[credentials-half]\nauthname=fred\n\n[auth-libvirt-default]\ncredentials=half\n";
+        let half = daemon.file("half.conf", text).display().to_string();
+        let uri = format!("{}&authfile={half}", daemon.uri(TEST));
+        let asked = Connection::builder(&uri).credentials(async |request| {
+            (request.kind == CredentialKind::Password && request.user.as_deref() == Some("fred"))
+                .then(|| "secret".into())
+        });
+        asked.open().await.unwrap();
+
         log_in(&daemon.uri(TEST), "fred", "secret").await.unwrap();
         log_in(&(daemon.uri(TEST) + "&auth=sasl"), "fred", "secret").await.unwrap();
     });
@@ -71,7 +83,9 @@ fn who_does_not_know_name_or_password_is_refused() {
                 }
                 assert!(!said.contains("guess") && !said.contains("secret"), "{said}");
                 let file = auth_conf(&daemon, name, password);
-                daemon.virsh_connects(&format!("{uri}&authfile={file}")).unwrap_err();
+                let by_file = format!("{uri}&authfile={file}");
+                assert!(matches!(Connection::open(&by_file).await, Err(Error::Auth(_))), "{name} {password}");
+                daemon.virsh_connects(&by_file).unwrap_err();
             }
         }
     });
