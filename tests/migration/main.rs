@@ -448,13 +448,17 @@ async fn the_hook_is_told_once_and_of_what_a_success_leaves_behind() {
 
 #[tokio::test]
 async fn a_deadline_for_calls_is_not_for_migrations() {
-    let pair = Pair::new(PARAMETERS, &[("perform", Act::UntilReleased)]).await;
-    let domain = pair.domain().await.with_timeout(Duration::from_millis(1));
-    let there = pair.there.with_timeout(Duration::from_millis(1));
+    let waits = [("perform", Act::UntilReleased), ("finish", Act::UntilReleased)];
+    let pair = Pair::new(PARAMETERS, &waits).await;
+    let deadline = Duration::from_millis(1);
+    let domain = pair.domain().await.with_timeout(deadline);
+    let there = pair.there.with_timeout(deadline);
     let migration = domain.migrate_to(&there, MigrateOptions::live()).start();
-    pair.source.wait_for("perform").await;
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    pair.source.release();
+    for (host, phase) in [(&pair.source, "perform"), (&pair.destination, "finish")] {
+        host.wait_for(phase).await;
+        tokio::time::sleep(5 * deadline).await;
+        host.release();
+    }
     migration.await.unwrap();
 }
 

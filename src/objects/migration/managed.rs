@@ -39,12 +39,13 @@ impl<'a> Managed<'a> {
         options: MigrateOptions,
         control: &'a Control,
     ) -> Result<Self, Failed> {
-        let (source, client) = (domain.connection.client(), destination.client());
+        // The domain that is returned has the connection's deadline for calls; the phases take as long as they take.
+        let (source, client) = (domain.connection.client(), destination.client().with_timeout(None));
         let lacks = |(side, error): Lacking| failed(domain, MigratePhase::Check, side, error);
-        let version = check::version(source, client, &options).await.map_err(lacks)?;
+        let version = check::version(source, &client, &options).await.map_err(lacks)?;
         let protects = check::protection(source, &options).await.map_err(lacks)?;
         tracing::debug!(?version, protects, "migration is possible");
-        let calls = Calls::new(version, domain.clone(), client.clone(), options, protects);
+        let calls = Calls::new(version, domain.clone(), client, options, protects);
         Ok(Self { domain, destination, control, calls })
     }
 
