@@ -122,7 +122,13 @@ async fn each_phase_that_fails_is_called_off_on_both_sides() {
             "begin <, prepare <begin, perform <prepare, finish <perform, confirm! <",
             Some((Finish, Destination, Where::Source, vec![Confirm])),
         ),
-        // The source cannot have known, and is told.
+        // They have done it, and do not know that it was in vain.
+        (&[("begin", Act::Nonsense)], "begin <, confirm! <", Some((Begin, Source, Where::Source, vec![]))),
+        (
+            &[("prepare", Act::Nonsense)],
+            "begin <, prepare <begin, finish! <, confirm! <",
+            Some((Prepare, Destination, Where::Source, vec![])),
+        ),
         (
             &[("perform", Act::Nonsense)],
             "begin <, prepare <begin, perform <prepare, finish! <, confirm! <",

@@ -60,8 +60,14 @@ impl<'a> Managed<'a> {
 
     async fn begin(&self) -> Result<(String, Cookie), Failed> {
         self.control.enter(MigratePhase::Begin);
-        let begun = self.calls.begin().await;
-        begun.map_err(|error| self.failed(MigratePhase::Begin, MigrateSide::Source, error))
+        match self.calls.begin().await {
+            Ok(begun) => Ok(begun),
+            Err(error) => {
+                let is_done = is_done(&error);
+                let failed = self.failed(MigratePhase::Begin, MigrateSide::Source, error);
+                Err(if is_done { self.call_off_begin(failed).await } else { failed })
+            }
+        }
     }
 
     async fn prepare(&mut self, definition: String, cookie: Cookie) -> Result<Cookie, Failed> {
@@ -73,6 +79,9 @@ impl<'a> Managed<'a> {
         self.control.enter(phase);
         let cookie = match self.calls.prepare(definition, cookie).await {
             Ok(cookie) => cookie,
+            Err(error) if is_done(&error) => {
+                return Err(self.call_off(self.failed(phase, side, error), Cookie::new()).await);
+            }
             Err(error) => return Err(self.call_off_begin(self.failed(phase, side, error)).await),
         };
         let goes_on = match self.calls.uri() {
@@ -218,6 +227,11 @@ impl<'a> Managed<'a> {
     fn failed(&self, phase: MigratePhase, side: MigrateSide, cause: Error) -> Failed {
         failed(self.domain, phase, side, cause)
     }
+}
+
+/// Tells whether a daemon has done what it was asked to, and only its answer was not understood.
+fn is_done(error: &Error) -> bool {
+    matches!(error, Error::Decode { .. })
 }
 
 /// Says that a migration failed, as one that left the domain where it was.
