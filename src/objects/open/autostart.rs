@@ -2,11 +2,15 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, Read},
+    os::unix::{
+        fs::{DirBuilderExt, OpenOptionsExt},
+        process::CommandExt,
+    },
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -14,7 +18,10 @@ use rustix::{
     fs::{FlockOperation, fcntl_lock},
     io::Errno,
 };
-use tokio::{io::AsyncReadExt, process::Command, sync::Mutex, time::sleep};
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::sleep,
+};
 
 use crate::{
     error::{Error, Result},
@@ -87,17 +94,27 @@ async fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Waits until the program has put itself into the background; otherwise says what it said.
+/// Waits until the program has put itself into the background; otherwise says what it said. A thread waits for it, since a library
+/// has no business with its user's `SIGCHLD`.
 async fn start(autostart: &Autostart) -> Result<(), String> {
     let mut command = Command::new(&autostart.program);
     // A group of its own, so that an interrupt from the terminal is not for it.
-    command.args(&autostart.arguments).process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+    command.args(&autostart.arguments).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let (done, ended) = oneshot::channel();
+    let waiting = thread::Builder::new().name("libvirt-autostart".to_owned());
+    let started = waiting.spawn(move || done.send(run(command)));
+    started.map_err(|error| error.to_string())?;
+    ended.await.unwrap_or_else(|_| Err("nobody waited for it".to_owned()))
+}
+
+fn run(mut command: Command) -> Result<(), String> {
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
     let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(SAID_MAX).read_to_end(&mut said).await;
+        let _ = stderr.take(SAID_MAX).read_to_end(&mut said);
     }
-    match child.wait().await {
+    match child.wait() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{status}: {}", String::from_utf8_lossy(&said).trim().replace('\n', "; "))),
         Err(error) => Err(error.to_string()),
