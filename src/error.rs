@@ -84,7 +84,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// A file of libvirt's configuration for clients is wrong or cannot be read: `libvirt.conf`, `auth.conf`.
+    /// A file of configuration is wrong or cannot be read: libvirt's `libvirt.conf` and `auth.conf`, ssh's `config`.
     #[error("cannot use {}: {reason}", file.display())]
     Config {
         /// The file.

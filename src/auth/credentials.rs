@@ -158,6 +158,12 @@ impl Credentials {
         Self { known: Some(Arc::new(known)), ..self }
     }
 
+    /// Asks nobody any more; what is known stays.
+    #[must_use]
+    pub fn without_asking(self) -> Self {
+        Self { ask: None, ..self }
+    }
+
     /// Returns the answer to what is known, without asking anybody.
     #[must_use]
     pub fn known(&self, request: &CredentialRequest) -> Option<Secret> {
