@@ -13,8 +13,9 @@
 //!
 //! # Features
 //!
-//! `tls` and `sasl` are on by default. None changes what is there without it.
+//! `ssh`, `tls` and `sasl` are on by default. None changes what is there without it.
 //!
+//! - `ssh`: daemons of other hosts by SSH, as in `qemu+ssh://host/system`, and tunnels through the host: [`transport::ssh`].
 //! - `tls`: daemons of other hosts by TLS, as in `qemu://host/system`: [`transport::tls`]. It is rustls's, with ring, which takes a
 //!   C compiler to build.
 //! - `sasl`: the authentication by name and password that daemons may ask for.

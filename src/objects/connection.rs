@@ -39,6 +39,8 @@ struct Inner {
     features: Features,
     /// How it was opened, where the same can be done again.
     builder: Option<Builder>,
+    /// What it runs over.
+    carrier: open::Carrier,
 }
 
 /// A feature that a daemon or its driver may have, by libvirt's number (`VIR_DRV_FEATURE_*`).
@@ -85,6 +87,8 @@ pub struct Builder {
     pub(super) open_timeout: Option<Duration>,
     pub(super) keepalive: Option<KeepaliveConfig>,
     pub(super) credentials: Credentials,
+    #[cfg(feature = "ssh")]
+    pub(super) ssh: open::SshOptions,
     pub(super) tls_accept_common_name: bool,
     pub(super) config: Config,
 }
@@ -216,9 +220,7 @@ impl Builder {
     /// [`Error::Uri`], [`Error::Config`], [`Error::Connect`], [`Error::Auth`], the deadline, or the daemon's refusal to
     /// open.
     pub async fn open(self) -> Result<Connection> {
-        let Connection { inner, client } = open::open(&self).await?;
-        let inner = Inner { uri: inner.uri.clone(), features: inner.features, builder: Some(self) };
-        Ok(Connection { inner: Arc::new(inner), client })
+        open::open(&self).await
     }
 
     /// Opens the connection over a stream that is connected to a daemon already, and asks it to open `name`, such as
@@ -269,13 +271,23 @@ impl Connection {
             open_timeout: Some(Duration::from_secs(30)),
             keepalive: Some(KeepaliveConfig::default()),
             credentials: Credentials::none(),
+            #[cfg(feature = "ssh")]
+            ssh: open::SshOptions::default(),
             tls_accept_common_name: false,
             config: Config::default(),
         }
     }
 
     pub(super) fn new(client: Client, uri: String, features: Features) -> Self {
-        Self { inner: Arc::new(Inner { uri, features, builder: None }), client }
+        let inner = Inner { uri, features, builder: None, carrier: open::Carrier::default() };
+        Self { inner: Arc::new(inner), client }
+    }
+
+    /// Keeps how the connection was opened, and what it runs over.
+    pub(super) fn opened_by(self, builder: Builder, carrier: open::Carrier) -> Self {
+        let Inner { uri, features, .. } = &*self.inner;
+        let inner = Inner { uri: uri.clone(), features: *features, builder: Some(builder), carrier };
+        Self { inner: Arc::new(inner), client: self.client }
     }
 
     /// Opens another connection as this one was opened, within a limit. `None` for one that was opened over the program's own
@@ -284,6 +296,11 @@ impl Connection {
         let builder = self.inner.builder.clone()?.open_timeout(limit);
         // All ways to a daemon make a large future, and this is deep in others.
         Some(Box::pin(builder.open()).await)
+    }
+
+    #[cfg(feature = "ssh")]
+    pub(super) fn carrier(&self) -> &open::Carrier {
+        &self.inner.carrier
     }
 
     /// Returns the raw layer, which can make any call of the protocol.
@@ -354,6 +371,10 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("uri", &self.inner.uri).field("client", &self.client).finish()
+        f.debug_struct("Connection")
+            .field("uri", &self.inner.uri)
+            .field("client", &self.client)
+            .field("carrier", &self.inner.carrier)
+            .finish()
     }
 }

@@ -200,12 +200,3 @@ fn wrong_uris() {
         }
     });
 }
-
-#[test]
-fn transports_that_are_not_there() {
-    live(async {
-        let error = Connection::open("qemu+ssh://host/system").await.unwrap_err();
-        assert!(error.is_unsupported(), "{error:?}");
-        assert!(error.to_string().contains("ssh"), "{error}");
-    });
-}

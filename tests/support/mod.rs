@@ -14,6 +14,7 @@ mod notes;
 mod outcomes;
 pub(crate) mod pki;
 pub(crate) mod python;
+pub(crate) mod sshd;
 
 use std::{
     future::Future,

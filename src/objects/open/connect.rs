@@ -4,24 +4,38 @@
 use crate::transport::command::{self, Command};
 use crate::{
     auth::Credentials,
-    error::{Error, Result},
+    error::Result,
     objects::connection::Builder,
     rpc::{ByteStream, Client, Config},
     transport,
     uri::{CommandRoute, Endpoint, Route, Socket, SshRoute, TlsRoute},
 };
 
+/// A client, and what its connection runs over.
+pub(super) struct Reached {
+    pub(super) client: Client,
+    pub(super) carrier: Carrier,
+}
+
+/// What a connection runs over, where others can use it, too.
+#[derive(Clone, Debug, Default)]
+pub(in crate::objects) struct Carrier {
+    #[cfg(feature = "ssh")]
+    pub(super) session: Option<transport::ssh::Session>,
+}
+
 /// Connects along `route`. What the way itself asks for comes from `credentials`.
-pub(super) async fn connect(route: &Route, builder: &Builder, _: &Credentials) -> Result<Client> {
+pub(super) async fn connect(route: &Route, builder: &Builder, credentials: &Credentials) -> Result<Reached> {
     let config = &builder.config;
-    match route {
-        Route::Unix(socket) => unix(socket, config).await,
-        Route::Tcp(endpoint) => tcp(endpoint, config).await,
+    let client = match route {
+        Route::Unix(socket) => unix(socket, config).await?,
+        Route::Tcp(endpoint) => tcp(endpoint, config).await?,
         // In a box, so that not every opening takes the room that this one needs.
-        Route::Tls(route) => Box::pin(tls(route, builder)).await,
-        Route::Ssh(route) => ssh(route, config).await,
-        Route::Command(route) => command(route, config).await,
-    }
+        Route::Tls(route) => Box::pin(tls(route, builder)).await?,
+        Route::Ssh(route) => return ssh(route, builder, credentials).await,
+        Route::Command(route) => command(route, config).await?,
+    };
+    Ok(Reached { client, carrier: Carrier::default() })
 }
 
 #[cfg(unix)]
@@ -31,7 +45,7 @@ pub(super) async fn unix(socket: &Socket, config: &Config) -> Result<Client> {
 
 #[cfg(not(unix))]
 pub(super) async fn unix(socket: &Socket, _: &Config) -> Result<Client> {
-    Err(Error::Unsupported(format!("this system has no Unix sockets, as {socket} would be")))
+    Err(crate::error::Error::Unsupported(format!("this system has no Unix sockets, as {socket} would be")))
 }
 
 async fn tcp(endpoint: &Endpoint, config: &Config) -> Result<Client> {
@@ -57,16 +71,21 @@ async fn tls(route: &TlsRoute, builder: &Builder) -> Result<Client> {
 #[cfg(not(feature = "tls"))]
 async fn tls(route: &TlsRoute, builder: &Builder) -> Result<Client> {
     let _ = builder.tls_accept_common_name;
-    Err(Error::Unsupported(format!(
+    Err(crate::error::Error::Unsupported(format!(
         "this client was built without its feature tls, which {} needs",
         route.endpoint
     )))
 }
 
-async fn ssh(route: &SshRoute, _: &Config) -> Result<Client> {
-    Err(Error::Unsupported(format!(
-        "ssh, which {} needs, comes with a later version; forward the remote socket (ssh -L) and name it with \
-         \"?socket=\"",
+#[cfg(feature = "ssh")]
+async fn ssh(route: &SshRoute, builder: &Builder, credentials: &Credentials) -> Result<Reached> {
+    super::ssh::connect(route, builder, credentials).await
+}
+
+#[cfg(not(feature = "ssh"))]
+async fn ssh(route: &SshRoute, _: &Builder, _: &Credentials) -> Result<Reached> {
+    Err(crate::error::Error::Unsupported(format!(
+        "this client was built without its feature ssh, which {} needs; \"command=\" in the URI uses the system's ssh",
         route.host
     )))
 }
@@ -80,7 +99,7 @@ async fn command(route: &CommandRoute, config: &Config) -> Result<Client> {
 
 #[cfg(not(unix))]
 async fn command(route: &CommandRoute, _: &Config) -> Result<Client> {
-    Err(Error::Unsupported(format!(
+    Err(crate::error::Error::Unsupported(format!(
         "connections over programs, such as {}, are for systems with Unix sockets",
         route.program.display()
     )))

@@ -9,6 +9,8 @@ mod handshake;
 mod known;
 mod login;
 mod machine;
+#[cfg(feature = "ssh")]
+mod ssh;
 #[cfg(unix)]
 mod unix;
 
@@ -28,7 +30,9 @@ use crate::{
     uri::{AdminPlan, Options, Route},
 };
 
-pub(super) use self::handshake::supports;
+#[cfg(feature = "ssh")]
+pub(super) use self::ssh::SshOptions;
+pub(super) use self::{connect::Carrier, handshake::supports};
 pub(super) use crate::{
     auth::{CredentialRequest, Credentials, Secret},
     uri::Plan,
@@ -46,7 +50,8 @@ pub(super) async fn open(builder: &Builder) -> Result<Connection> {
             .await
             .map_err(|error| not_a_daemon(&address, likely_mistake(&plan.route), error))
     };
-    observed(&builder.config, opening).await
+    // In a box: whoever opens a connection should not have to have room for all ways to do it.
+    observed(&builder.config, Box::pin(opening)).await
 }
 
 /// Connects to the administration of a daemon, within the builder's deadline.
@@ -88,10 +93,11 @@ pub(super) fn plan(builder: &Builder) -> Result<Plan> {
 async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result<Connection> {
     tracing::debug!(%plan, "connecting");
     let credentials = known::credentials(builder.credentials.clone(), plan)?;
-    let client = deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &credentials)).await?;
+    let reached = deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &credentials)).await?;
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
     let login = Login::new(plan, &credentials);
-    handshake::handshake(builder, client, plan.name.clone(), uri, &login, deadline).await
+    let shaking = handshake::handshake(builder, reached.client, plan.name.clone(), uri, &login, deadline);
+    Ok(shaking.await?.opened_by(builder.clone(), reached.carrier))
 }
 
 /// Opens a connection over `wire`, within the builder's deadline.
@@ -107,7 +113,7 @@ pub(super) async fn open_over(
         let login = Login::over_stream(&builder.credentials);
         handshake::handshake(builder, client, name.clone(), name.clone(), &login, deadline).await
     };
-    observed(&builder.config, opening.instrument(span)).await
+    observed(&builder.config, Box::pin(opening.instrument(span))).await
 }
 
 /// Opens something and tells the hook why it could not be opened: of its calls' errors, the last one in its final words.
