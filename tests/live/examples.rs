@@ -14,6 +14,7 @@ use crate::{
     QEMU, TEST,
     migration::{self, Hosts, LOOPBACK},
     qemu::BIOS_ONLY,
+    ssh::Far,
     support::{
         Daemon,
         command::{self, Background, Finished},
@@ -21,7 +22,7 @@ use crate::{
         machine::{disk, image},
         wait_until,
     },
-    test_domain,
+    test_domain, test_machine,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -394,5 +395,46 @@ fn migrate_moves_a_domain_and_gives_up_when_it_is_interrupted() {
         let finished = run("migrate", &["--to", LOOPBACK, &here, "web", &there]);
         assert_eq!(hosts.states("web"), ["-", "running"], "{finished}");
         assert_eq!(finished.expect_success(), format!("web runs at {there}"));
+    });
+}
+
+/// The guest is an address of the host's own namespace, with an SSH server of its own.
+#[test]
+fn guest_ssh_runs_commands_in_a_guest_that_only_its_host_can_reach() {
+    live(async {
+        let far = Far::start();
+        let connection = far.open().await;
+        let web = connection.define_domain(test_machine("web")).await.unwrap();
+        web.start().await.unwrap();
+        let leases = far.virsh("", &["domifaddr", "web"]);
+        let address = leases.split_whitespace().last().and_then(|word| word.split('/').next()).unwrap();
+        far.daemon.shell(&format!("ip addr add {address}/32 dev lo"));
+        let inside = far.daemon.inside();
+        let mut sshd = Command::new(inside.get_program());
+        sshd.args(inside.get_args()).args(["/usr/sbin/sshd", "-D", "-p", "22", "-f"]);
+        sshd.arg(far.sshd.file("sshd_config"));
+        let _sshd = Background::spawn(sshd, &far.sshd.file("guest.output"));
+        wait_until(|| !far.daemon.shell("ss -Hltn 'sport = :22' || true").is_empty()).await;
+
+        let guest = far.sshd.file("known_guests");
+        fs::write(&guest, format!("web {}\n", far.sshd.host_key().public())).unwrap();
+        let config = far.sshd.config(&[
+            &format!("Host web\nUserKnownHostsFile {}", guest.display()),
+            "Host *",
+            &format!("IdentityFile {}", far.key.path().display()),
+        ]);
+        let uri = far.sshd.uri(TEST, "");
+        let run = |command: &str| {
+            let mut example = example("guest-ssh", &[&uri, "web", "root", command]);
+            example.env("GUEST_SSH_CONFIG", &config);
+            command::run(example, LIMIT)
+        };
+        let finished = run("echo from $SSH_CONNECTION");
+        let (output, errors) = (finished.stdout.clone(), finished.stderr.clone());
+        finished.expect_success();
+        assert!(output.starts_with("from ") && output.trim_end().ends_with(" 22"), "{output}");
+        assert!(output.contains(address) && errors.contains(address), "{output}{errors}");
+        let failed = run("echo no >&2; exit 3");
+        assert_eq!((failed.status.code(), failed.stderr.contains("no")), (Some(3), true), "{failed}");
     });
 }
