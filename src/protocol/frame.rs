@@ -143,21 +143,34 @@ pub struct FrameDecoder {
 }
 
 const SMALLEST_CHUNK: usize = 16 * 1024;
-const LARGEST_CHUNK: usize = 256 * 1024;
+/// A frame of a data stream has 256 KiB and a little: with room for one and the start of the next, frames need not be moved.
+const LARGEST_CHUNK: usize = 256 * 1024 + SMALLEST_CHUNK;
 /// Less room than this is not worth a system call.
 const LEAST_SPARE: usize = 2 * 1024;
 
 impl FrameDecoder {
     /// Returns room to read into; never empty.
     pub fn spare(&mut self) -> &mut [u8] {
-        if self.buffer.len() - self.filled < LEAST_SPARE {
+        // Where a frame is on its way, as much as it lacks, so that it is read at once and moved only once.
+        let missing = self.missing().min(LARGEST_CHUNK);
+        if self.buffer.len() - self.filled < missing.max(LEAST_SPARE) {
             // A long frame is never given the room that it claims, only about as much again as has come of it.
-            let room =
-                self.chunk.clamp(SMALLEST_CHUNK, LARGEST_CHUNK).max(self.filled.min(4 * LARGEST_CHUNK));
+            let room = self
+                .chunk
+                .clamp(SMALLEST_CHUNK, LARGEST_CHUNK)
+                .max(missing)
+                .max(self.filled.min(4 * LARGEST_CHUNK));
             self.buffer.truncate(self.filled);
             self.buffer.resize(self.filled + room, 0);
         }
         self.buffer.get_mut(self.filled..).unwrap_or_default()
+    }
+
+    /// Returns how much has not come of a frame whose length has.
+    fn missing(&self) -> usize {
+        let received = self.buffer.get(..self.filled).unwrap_or_default();
+        let length = received.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
+        (length as usize).saturating_sub(self.filled)
     }
 
     /// Says that the first `count` bytes of [`spare`](Self::spare) have been filled.
