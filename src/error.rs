@@ -138,6 +138,16 @@ pub enum Error {
         after: Duration,
     },
 
+    /// A file of this program could not be read or written, while it was transferred.
+    #[error("cannot {doing} the file: {source}")]
+    File {
+        /// What was being done with it: `read`, `write to`.
+        doing: &'static str,
+        /// The operating system's error.
+        #[source]
+        source: Arc<io::Error>,
+    },
+
     /// What was asked for is not possible here, or not with these arguments; nothing was sent.
     #[error("{0}")]
     Unsupported(String),
@@ -666,6 +676,7 @@ mod tests {
             (Error::Auth(String::new()), &["auth"]),
             (Error::Encode { what, cause: cause() }, &[]),
             (Error::Decode { what, cause: cause() }, &[]),
+            (Error::File { doing: "read", source: Arc::new(io::ErrorKind::NotFound.into()) }, &[]),
             (Error::Unsupported(String::new()), &["unsupported"]),
         ] {
             assert_eq!(answers(&error), expected, "{error:?}");

@@ -32,7 +32,7 @@ fn kind(error: &Error) -> io::ErrorKind {
     match error {
         Error::Closed(CloseReason::Io(cause)) => cause.kind(),
         Error::Closed(_) => io::ErrorKind::ConnectionAborted,
-        Error::Connect { source, .. } => source.kind(),
+        Error::Connect { source, .. } | Error::File { source, .. } => source.kind(),
         _ if error.is_timeout() => io::ErrorKind::TimedOut,
         _ if error.is_not_found() => io::ErrorKind::NotFound,
         _ if error.is_already_exists() => io::ErrorKind::AlreadyExists,

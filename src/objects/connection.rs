@@ -298,6 +298,20 @@ impl Connection {
         Some(Box::pin(builder.open()).await)
     }
 
+    /// Opens another connection as this one was opened: for data streams whose readers or writers take their time, so that
+    /// they hold up nothing else, or for calls that must not wait for such.
+    ///
+    /// # Errors
+    /// As [`Builder::open`]. [`Error::Unsupported`] for a connection over a stream, since another one would be needed.
+    pub async fn dedicated(&self) -> Result<Self> {
+        let Some(builder) = self.inner.builder.clone() else {
+            let reason = "this connection was opened over a stream, and there is no other one".to_owned();
+            return self.client.observed(Err(Error::Unsupported(reason)));
+        };
+        // All ways to a daemon make a large future.
+        Box::pin(builder.open()).await
+    }
+
     #[cfg(feature = "ssh")]
     pub(super) fn carrier(&self) -> &open::Carrier {
         &self.inner.carrier

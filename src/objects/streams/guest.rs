@@ -22,7 +22,8 @@ use crate::{
 /// chunks.
 ///
 /// Reading waits as long as the guest is silent, and comes to its end when the guest ends or somebody else takes the device.
-/// [`close`](Self::close) ends it properly. Dropping it breaks it off, after which the daemon lets the next one in as well.
+/// [`close`](Self::close) ends it, and when that returns the next one is let in. Dropping it breaks it off, which takes the
+/// daemon a moment that nobody waits for.
 #[derive(Debug)]
 #[must_use = "dropping it closes the device"]
 pub struct GuestStream {

@@ -73,7 +73,7 @@ impl StorageVol {
         Ok(SparseDownload::new(stream))
     }
 
-    async fn open_download(
+    pub(super) async fn open_download(
         &self,
         offset: u64,
         length: u64,

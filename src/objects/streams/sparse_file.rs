@@ -1,0 +1,90 @@
+//! Holes in files: where they are, and how they are made.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+    ops::Range,
+};
+
+/// Returns where the first data at or after `position` is; none where there are only holes up to `end`.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub(super) fn next_data(file: &File, position: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+    use rustix::{
+        fs::{SeekFrom, seek},
+        io::Errno,
+    };
+
+    let start = match seek(file, SeekFrom::Data(position)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        // A file system that does not know holes has none.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(position..end)),
+        Err(error) => return Err(error.into()),
+    };
+    if start >= end {
+        return Ok(None);
+    }
+    Ok(Some(start..seek(file, SeekFrom::Hole(start))?.min(end)))
+}
+
+/// Elsewhere all is data.
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+pub(super) fn next_data(_: &File, position: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+    Ok((position < end).then_some(position..end))
+}
+
+/// Reads `length` bytes at `position`, or as many as there are, into memory that need not be cleared before.
+pub(super) fn read_at(mut file: &File, position: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut data = Vec::with_capacity(length);
+    file.seek(SeekFrom::Start(position))?;
+    file.take(length as u64).read_to_end(&mut data)?;
+    Ok(data)
+}
+
+/// Makes zeroes of what the file has in `range`, as a hole where that is possible.
+pub(super) fn clear(file: &File, range: Range<u64>) -> io::Result<()> {
+    if range.is_empty() || punch(file, &range) {
+        return Ok(());
+    }
+    let mut writer = file;
+    writer.seek(SeekFrom::Start(range.start))?;
+    io::copy(&mut io::repeat(0).take(range.end - range.start), &mut writer)?;
+    writer.flush()
+}
+
+#[cfg(target_os = "linux")]
+fn punch(file: &File, range: &Range<u64>) -> bool {
+    use rustix::fs::{FallocateFlags, fallocate};
+
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(file, flags, range.start, range.end - range.start).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn punch(_: &File, _: &Range<u64>) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cleared_is_zero_and_the_rest_is_not() {
+        let path = std::env::temp_dir().join(format!("libvirt-client-clear-{}", std::process::id()));
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.write_all(&[7; 300_000]).unwrap();
+        clear(&file, 1..1).unwrap();
+        clear(&file, 100_000..250_000).unwrap();
+        let data = read_at(&file, 0, 1 << 20).unwrap();
+        assert_eq!(data.len(), 300_000);
+        let zeroes = 100_000..250_000;
+        assert!(data.iter().enumerate().all(|(at, byte)| *byte == if zeroes.contains(&at) { 0 } else { 7 }));
+        assert_eq!(read_at(&file, 299_999, 8).unwrap(), [7]);
+        let first = next_data(&file, 0, 300_000).unwrap().unwrap();
+        assert!(first.start == 0 && first.end >= 100_000, "{first:?}");
+        assert_eq!(next_data(&file, 300_000, 300_000).unwrap(), None);
+    }
+}
