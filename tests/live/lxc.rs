@@ -25,7 +25,7 @@ use crate::support::{
 const LXC: &str = "lxc:///system";
 
 /// Describes a container in which nothing runs but a shell that waits.
-fn container(daemon: &Daemon, name: &str) -> String {
+pub(crate) fn container(daemon: &Daemon, name: &str) -> String {
     let root = daemon.directory().join("root");
     for directory in ["bin", "dev", "proc", "sys"] {
         fs::create_dir_all(root.join(directory)).unwrap();

@@ -15,6 +15,7 @@ mod outcomes;
 pub(crate) mod pki;
 pub(crate) mod python;
 pub(crate) mod sshd;
+pub(crate) mod volumes;
 
 use std::{
     future::Future,

@@ -11,6 +11,8 @@ export PATH="/usr/local/sbin:/usr/sbin:/sbin:$PATH" LC_ALL=C
 
 # An empty /run hides the system's D-Bus, systemd and udev, which would otherwise be told about our domains.
 mount -t tmpfs -o mode=755 tmpfs /run
+# The daemon notes here which consoles are taken.
+mkdir -p /run/lock
 for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
   mkdir -p "${pair#*:}"
   mount --bind "$LIVE_DIR/${pair%%:*}" "${pair#*:}"
