@@ -1,8 +1,6 @@
 //! The methods that open data streams.
 
-use bytes::Bytes;
-
-use super::{Download, GuestStream, SparseDownload, Upload};
+use super::{Download, GuestStream, Screenshot, SparseDownload, Upload};
 use crate::{
     error::Result,
     objects::{
@@ -122,26 +120,6 @@ impl StorageVol {
         let arguments =
             remote::StorageVolUploadArgs { vol: self.to_wire(), offset, length, flags: flags.bits() };
         Ok(Upload::new(self.connection.client().open_stream(arguments).await?.1))
-    }
-}
-
-/// A picture of a domain's screen.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Screenshot {
-    /// Its format, as in `image/png` or `image/x-portable-pixmap`, which the hypervisor chooses.
-    pub mime_type: String,
-    /// Its bytes, as they come.
-    pub image: Download,
-}
-
-impl Screenshot {
-    /// Reads the whole picture into memory.
-    ///
-    /// # Errors
-    /// What the daemon reports, or why the connection ended.
-    pub async fn bytes(self) -> Result<Bytes> {
-        self.image.bytes().await
     }
 }
 
