@@ -4,7 +4,8 @@
 //! cargo run --release --example bench -- SCENARIO SOCKET N [URI]
 //! ```
 //!
-//! It prints one line: `SCENARIO ops wall_us_per_op cpu_us_per_op maxrss_kib`.
+//! It prints one line: `SCENARIO ops wall_us_per_op cpu_us_per_op maxrss_kib`. For `download` and `upload`, N is in bytes, an
+//! operation a MiB, and the environment's `VOL` the path of the volume.
 
 use std::{
     process::ExitCode,
@@ -12,8 +13,9 @@ use std::{
 };
 
 use libvirt_client::{Connection, Error, Result, protocol::remote};
+use tokio::io::AsyncWriteExt;
 
-const USAGE: &str = "usage: bench connect|seq|info|list|stats|conc SOCKET N [URI]";
+const USAGE: &str = "usage: bench connect|seq|info|list|stats|conc|download|upload SOCKET N [URI]";
 const TASKS: usize = 64;
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,6 +57,9 @@ async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
     }
 
     let connection = Connection::open(uri).await?;
+    if let "download" | "upload" = scenario {
+        return transfer(scenario, &connection, count).await;
+    }
     let domains = connection.domains().await?;
     let Some(domain) = domains.first() else {
         return Err(Error::Unsupported(
@@ -104,6 +109,30 @@ async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
     }
     begun.print(scenario, if scenario == "conc" { count / TASKS * TASKS } else { count });
     connection.close().await
+}
+
+/// Reads a volume, or writes it, without doing anything with what is read.
+async fn transfer(scenario: &str, connection: &Connection, bytes: usize) -> Result<()> {
+    let path = std::env::var("VOL").unwrap_or_default();
+    let volume = connection.volume_by_path(path).await?;
+    let begun = Usage::now();
+    let mut done = 0;
+    if scenario == "download" {
+        let mut download = volume.download_with(0, bytes as u64, Default::default()).await?;
+        while let Some(chunk) = download.next().await {
+            done += chunk?.len();
+        }
+    } else {
+        let mut upload = volume.upload(bytes as u64).await?;
+        let chunk = vec![7; 262_120];
+        while done < bytes {
+            let part = chunk.get(..bytes - done).unwrap_or(&chunk);
+            done += upload.write(part).await.map_err(|error| Error::Unsupported(error.to_string()))?;
+        }
+        upload.finish().await?;
+    }
+    begun.print(scenario, done >> 20);
+    Ok(())
 }
 
 /// The time and what this process has used, at one moment.

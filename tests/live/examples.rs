@@ -1,9 +1,11 @@
 //! The programs in `examples/`, run as users run them, beside virsh, virt-admin and Python.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -12,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     QEMU, TEST,
+    lxc::{self, LXC},
     migration::{self, Hosts, LOOPBACK},
     qemu::BIOS_ONLY,
     ssh::Far,
@@ -20,7 +23,7 @@ use crate::{
         command::{self, Background, Finished},
         live, live_within,
         machine::{disk, image},
-        wait_until,
+        volumes, wait_until,
     },
     test_domain, test_machine,
 };
@@ -86,11 +89,79 @@ fn listed(text: &str, number: usize) -> Vec<&str> {
 
 #[test]
 fn wrong_arguments_are_answered_with_the_usage() {
-    for name in ["list", "inspect", "watch", "top", "define", "admin", "guest", "migrate"] {
+    for name in [
+        "list",
+        "inspect",
+        "watch",
+        "top",
+        "define",
+        "admin",
+        "guest",
+        "migrate",
+        "vol",
+        "console",
+        "screenshot",
+    ] {
         let finished = run(name, &["--wrong"]);
         assert_eq!(finished.status.code(), Some(2), "{finished}");
         assert!(finished.stderr.starts_with(&format!("usage: {name} ")), "{finished}");
     }
+}
+
+#[test]
+fn vol_copies_volumes_both_ways() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::open(daemon.uri(QEMU)).await.unwrap();
+        let disks = volumes::pool(&daemon, &connection, "disks").await;
+        let disk = volumes::volume(&disks, "disk.img", 8 << 20).await;
+        let [source, copy] = ["source", "copy"].map(|name| daemon.directory().join(name));
+        volumes::random_file(&source, 3 << 20);
+        let (uri, path) = (daemon.uri(QEMU), source.display().to_string());
+        let output = run("vol", &["upload", "disks", "disk.img", &path, &uri]).expect_success();
+        assert_eq!(output, "3145728 bytes, and 0 in holes\n");
+        let path = copy.display().to_string();
+        let output = run("vol", &["download", "disks", "disk.img", &path, &uri]).expect_success();
+        assert_eq!(output, "3145728 bytes, and 5242880 in holes\n");
+        assert_eq!(volumes::hash(&copy), volumes::hash(disk.path().await.unwrap()));
+        assert!(!copy.with_extension("part").exists());
+        let finished = run("vol", &["download", "disks", "none", &path, &uri]);
+        assert!(finished.stderr.starts_with("vol: Storage volume not found"), "{finished}");
+    });
+}
+
+#[test]
+fn screenshot_writes_what_virsh_writes() {
+    live(async {
+        let daemon = Daemon::start();
+        let mut screenshot = example("screenshot", &["test", &daemon.uri(TEST)]);
+        screenshot.current_dir(daemon.directory());
+        let output = command::run(screenshot, LIMIT).expect_success();
+        assert!(output.starts_with("test.png: image/png, "), "{output}");
+        let theirs = daemon.directory().join("theirs");
+        daemon.virsh(TEST, &["screenshot", "test", &theirs.display().to_string()]);
+        assert_eq!(fs::read(daemon.directory().join("test.png")).unwrap(), fs::read(theirs).unwrap());
+    });
+}
+
+#[test]
+fn console_passes_on_what_is_typed_until_it_is_left() {
+    live(async {
+        let daemon = Daemon::builder().lxc().start();
+        let connection = Connection::open(daemon.uri(LXC)).await.unwrap();
+        let (name, domain) = lxc::with_a_shell(&daemon, &connection).await;
+        let mut console = example("console", &[&name, &daemon.uri(LXC)]);
+        let output = daemon.directory().join("screen");
+        console.stdin(Stdio::piped()).stdout(File::create(&output).unwrap());
+        let mut console = console.spawn().unwrap();
+        let mut keyboard = console.stdin.take().unwrap();
+        keyboard.write_all(b"echo $((6 * 7))-there\n").unwrap();
+        wait_until(|| fs::read_to_string(&output).unwrap().contains("42-there")).await;
+        keyboard.write_all(b"\x1d").unwrap();
+        let status = command::wait(&mut console, LIMIT).expect("Ctrl-] leaves");
+        assert!(status.success());
+        domain.destroy().await.unwrap();
+    });
 }
 
 #[test]

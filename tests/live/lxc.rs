@@ -22,10 +22,10 @@ use crate::support::{
     wait_until,
 };
 
-const LXC: &str = "lxc:///system";
+pub(crate) const LXC: &str = "lxc:///system";
 
 /// Describes a container in which nothing runs but a shell that waits.
-pub(crate) fn container(daemon: &Daemon, name: &str) -> String {
+fn container(daemon: &Daemon, name: &str) -> String {
     let root = daemon.directory().join("root");
     for directory in ["bin", "dev", "proc", "sys"] {
         fs::create_dir_all(root.join(directory)).unwrap();
@@ -41,6 +41,17 @@ pub(crate) fn container(daemon: &Daemon, name: &str) -> String {
          <console type='pty'/></devices></domain>",
         root.display()
     )
+}
+
+/// Starts a container whose console is a shell, and returns its name as well.
+pub(crate) async fn with_a_shell(daemon: &Daemon, connection: &Connection) -> (String, Domain) {
+    let name = daemon.unique("talk");
+    let xml = container(daemon, &name);
+    let shell = "#!/bin/busybox sh\nwhile busybox true; do busybox sh; done\n";
+    fs::write(daemon.directory().join("root/init"), shell).unwrap();
+    let domain = connection.define_domain(xml).await.unwrap();
+    domain.start().await.unwrap();
+    (name, domain)
 }
 
 /// How many containers are started, at most, until the daemon knows the first process of one.

@@ -11,14 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     QEMU, TEST,
-    lxc::container,
+    lxc::{self, LXC},
     qemu::BIOS_ONLY,
     support::{
         Daemon, PATIENCE, compare::Comparison, guest, live, live_within, machine::machine, wait_until,
     },
 };
-
-const LXC: &str = "lxc:///system";
 
 /// Reads until `expected` has come.
 async fn expect(guest: &mut (impl AsyncReadExt + Unpin), expected: &str) {
@@ -52,11 +50,7 @@ fn a_containers_console_is_talked_to() {
     live(async {
         let daemon = Daemon::builder().lxc().start();
         let connection = Connection::open(daemon.uri(LXC)).await.unwrap();
-        let xml = container(&daemon, &daemon.unique("talk"));
-        let shell = "#!/bin/busybox sh\nwhile busybox true; do busybox sh; done\n";
-        std::fs::write(daemon.directory().join("root/init"), shell).unwrap();
-        let domain = connection.define_domain(xml).await.unwrap();
-        domain.start().await.unwrap();
+        let (_, domain) = lxc::with_a_shell(&daemon, &connection).await;
 
         let mut console = domain.open_console().await.unwrap();
         console.write_all(b"echo $((6 * 7))-there\n").await.unwrap();
