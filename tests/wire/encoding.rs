@@ -167,7 +167,7 @@ impl<'a> Encoder<'a> {
 
     fn padded(&mut self, bytes: &[u8]) {
         self.bytes(bytes);
-        if bytes.len() % 4 != 0 {
+        if !bytes.len().is_multiple_of(4) {
             self.mark(Part::Padding);
             self.bytes(&[0; 3][..4 - bytes.len() % 4]);
         }

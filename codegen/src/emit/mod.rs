@@ -261,7 +261,7 @@ pub(crate) fn hexadecimal(number: u32) -> String {
 fn grouped(digits: &str, size: usize) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % size == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(size) {
             text.push('_');
         }
         text.push(digit);
