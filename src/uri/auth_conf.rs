@@ -1,7 +1,7 @@
 //! `auth.conf`: user names and passwords for daemons and for the ways to them.
 //!
-//! The file is a GLib key file. A group `[auth-SERVICE-HOST]`, or `[auth-SERVICE-default]`, names in `credentials` another group,
-//! `[credentials-NAME]`, that has what is asked for:
+//! The file is a GLib key file. A group `[auth-SERVICE-HOST]`, or `[auth-SERVICE-default]`, names in `credentials`
+//! another group, `[credentials-NAME]`, that has what is asked for:
 //!
 //! ```text
 //! [credentials-lab]

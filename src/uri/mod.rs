@@ -1,7 +1,7 @@
 //! What a connection URI means: where to connect to, and what to ask for there.
 //!
-//! Pure functions: the machine and its files are described to them ([`Environment`], [`Files`]), so that every case is a row of a
-//! table in the tests. A URI's text becomes a [`Uri`], and that, with everything else that has a say, a [`Plan`]:
+//! Pure functions: the machine and its files are described to them ([`Environment`], [`Files`]), so that every case is a
+//! row of a table in the tests. A URI's text becomes a [`Uri`], and that, with everything else that has a say, a [`Plan`]:
 //!
 //! ```
 //! use libvirt_client::uri::{Environment, NoFiles, Options, Plan, Route, System};

@@ -1,10 +1,10 @@
-//! The names that others are given for what a URI means: the daemon (`CONNECT_OPEN`) and the helper on the far side of SSH. Byte
-//! for byte as libvirt's own client writes them.
+//! The names that others are given for what a URI means: the daemon (`CONNECT_OPEN`) and the helper on the far side of
+//! SSH. Byte for byte as libvirt's own client writes them.
 
 use super::{Uri, parameters::Parameters};
 
-/// Returns the name that the daemon is asked to open: the URI without transport, user, host and port, and without the parameters
-/// that are for the client. `None` lets the daemon choose.
+/// Returns the name that the daemon is asked to open: the URI without transport, user, host and port, and without the
+/// parameters that are for the client. `None` lets the daemon choose.
 pub(super) fn for_daemon(uri: &Uri) -> Option<String> {
     format(uri, &[])
 }

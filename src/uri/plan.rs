@@ -75,8 +75,8 @@ impl Plan {
         let mut steps = Steps::new();
         let config = ClientConfig::load("libvirt.conf", environment, &mut steps)?;
         match resolve(text, "LIBVIRT_DEFAULT_URI", &config, environment, &mut steps) {
-            Some(text) => Planner { options, environment, config, steps }.to(Uri::parse(&text)?),
-            None => Planner { options, environment, config, steps }.to_any_daemon(),
+            Some(text) => Planner { options, environment, config, steps }.reach(Uri::parse(&text)?),
+            None => Planner { options, environment, config, steps }.reach_any_daemon(),
         }
     }
 
@@ -98,7 +98,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn to(mut self, uri: Uri) -> Result<Plan> {
+    fn reach(mut self, uri: Uri) -> Result<Plan> {
         let parameters = self.parameters(&uri)?;
         let route = match uri.effective_transport() {
             Transport::Unix => Route::Unix(self.socket(&uri, &parameters)?),
@@ -128,7 +128,7 @@ impl Planner<'_> {
     }
 
     /// Without any URI a daemon of this machine is asked, and chooses its driver itself.
-    fn to_any_daemon(mut self) -> Result<Plan> {
+    fn reach_any_daemon(mut self) -> Result<Plan> {
         self.steps.push("so any daemon of this machine will do".to_owned());
         let wanted = Wanted {
             uri: None,

@@ -36,7 +36,8 @@ pub enum RemoteSide {
 }
 
 impl RemoteSide {
-    /// Returns the command for the shell over there, in the words of libvirt's own client: servers may allow these and no others.
+    /// Returns the command for the shell over there, in the words of libvirt's own client: servers may allow these and no
+    /// others.
     #[must_use]
     pub fn command(&self) -> String {
         match self {
@@ -75,7 +76,8 @@ impl fmt::Display for RemoteSide {
 /// Some netcats end when their input does; `-q0` makes the others do so too.
 fn netcat(program: &str, socket: &str) -> String {
     let program = in_quotes(program);
-    // libvirt's own client does not quote the socket at all: the same for a path of plain characters, another command for others.
+    // libvirt's own client does not quote the socket at all: the same for a path of plain characters, another command for
+    // others.
     let socket = if needs_quotes(socket) { in_quotes(socket) } else { socket.to_owned() };
     format!(
         "if {program} -q 2>&1 | grep \"requires an argument\" >/dev/null 2>&1; then ARG=-q0;else ARG=;fi;\

@@ -1,5 +1,5 @@
-//! What a URI leads to: the same socket, the same command for SSH and the same default as with virsh, which is watched by strace
-//! and by a program in ssh's place; and a session's daemon that is started on demand.
+//! What a URI leads to: the same socket, the same command for SSH and the same default as with virsh, which is watched by
+//! strace and by a program in ssh's place; and a session's daemon that is started on demand.
 
 use std::{
     fs,
@@ -108,8 +108,8 @@ impl User {
         arguments.push("uri");
         let said = self.run(variables, &arguments);
         let trace = fs::read_to_string(&trace).unwrap_or_else(|error| panic!("{error}: {said}"));
-        let paths = trace.lines().filter_map(|line| line.split_once("sun_path=\"")?.1.split('"').next());
-        let path = paths.filter(|path| !path.contains("/nscd/")).next_back();
+        let mut paths = trace.lines().filter_map(|line| line.split_once("sun_path=\"")?.1.split('"').next());
+        let path = paths.rfind(|path| !path.contains("/nscd/"));
         path.unwrap_or_else(|| panic!("virsh connects to nothing: {said}\n{trace}")).to_owned()
     }
 }
@@ -121,7 +121,10 @@ fn socket_of(way: &str) -> &str {
     rest.split(" (").next().unwrap()
 }
 
-fn compare_sockets(user: &User, rows: &[(&[(&str, &str)], &[&str], &str)]) {
+/// Variables, options, and a URI.
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+
+fn compare_sockets(user: &User, rows: &[Row<'_>]) {
     for (variables, options, uri) in rows {
         let variables: Vec<(&str, &str)> =
             variables.iter().copied().chain([("LIBVIRT_AUTOSTART", "0")]).collect();

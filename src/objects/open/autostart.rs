@@ -94,8 +94,8 @@ async fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Waits until the program has put itself into the background; otherwise says what it said. A thread waits for it, since a library
-/// has no business with its user's `SIGCHLD`.
+/// Waits until the program has put itself into the background; otherwise says what it said. A thread waits for it, since
+/// a library has no business with its user's `SIGCHLD`.
 async fn start(autostart: &Autostart) -> Result<(), String> {
     let mut command = Command::new(&autostart.program);
     // A group of its own, so that an interrupt from the terminal is not for it.
