@@ -151,7 +151,10 @@ impl UnixSocket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.poll_room(cx))?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => {
-                    self.full = None;
+                    // Whoever sends a lot will find it full again, and to watch it anew costs four system calls.
+                    if slices.iter().map(|slice| slice.len()).sum::<usize>() < BULK {
+                        self.full = None;
+                    }
                     return Poll::Ready(sent);
                 }
             }
@@ -206,6 +209,8 @@ enum Full {
     AskedAgain(Pin<Box<Sleep>>),
 }
 
+/// More than this at once is the data of a stream.
+const BULK: usize = 32 * 1024;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Full {
