@@ -127,11 +127,11 @@ impl<W: Wire> Driver<W> {
             return Poll::Ready(reason);
         }
         self.poll_commands(cx);
-        self.wake_sleepers(cx);
         if self.paused && self.may_read() {
             // A call that was just made may be answered behind the data.
             cx.waker().wake_by_ref();
         }
+        self.wake_sleepers(cx);
         self.poll_write(cx);
         if self.leaving && self.broken.is_none() && self.outbox.is_empty() {
             return Poll::Ready(CloseReason::Client);
@@ -259,6 +259,8 @@ impl<W: Wire> Driver<W> {
             tracing::debug!(procedure = link.procedure.name, serial, "a sleeping reader held up the others");
             self.break_off(serial, &link, links::sleeper(&link));
             link.stop_reading();
+            // There is room now.
+            cx.waker().wake_by_ref();
         }
     }
 

@@ -330,6 +330,8 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // What nobody has taken, of a stream that is over as well, must not keep others from reading.
+        self.stop_reading();
         if !self.link.is_over() {
             self.client.command(Command::Abandon(self.link.clone()));
         }

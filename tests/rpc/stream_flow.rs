@@ -151,6 +151,25 @@ async fn a_reader_that_sleeps_does_not_hold_up_another_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_took_of_a_stream_that_is_over_makes_room() {
+    let (client, mut daemon) = start();
+    for _ in 0..20 {
+        let (stream, call) = open(&client, &mut daemon, download()).await;
+        for _ in 0..BUFFER / 4 / CHUNK {
+            daemon.data(&call, &vec![0; CHUNK]).await;
+        }
+        let header =
+            MessageHeader { type_: MessageType::STREAM, status: MessageStatus::ERROR, ..call.header };
+        daemon.send(header, &MessageError { code: 1, level: 2, ..Default::default() }).await;
+        nothing_more().await;
+        drop(stream);
+    }
+    let (mut stream, call) = open(&client, &mut daemon, download()).await;
+    daemon.data(&call, b"there is room").await;
+    assert_eq!(length(&mut stream).await, 13);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_reader_costs_nobody_the_connection() {
     let (client, mut daemon) = start();
     client.start_keepalive(KeepaliveConfig { interval: Duration::from_secs(5), count: 1 });
