@@ -20,7 +20,7 @@ use crate::{
         StorageVol,
         enums::{StorageVolDownloadFlags, StorageVolInfoFlags},
     },
-    rpc::Piece,
+    rpc::{Piece, expecting},
 };
 
 /// A transfer of a volume's content into a file: see [`StorageVol::download_to`]. It begins when it is awaited.
@@ -138,7 +138,8 @@ impl IntoFuture for DownloadTo {
 /// Returns how many bytes there are to transfer, if the daemon can say that.
 async fn total(volume: &StorageVol, offset: u64, length: Option<u64>) -> Option<u64> {
     // With this flag the allocation is how long the file is.
-    let info = volume.info_with(StorageVolInfoFlags::GET_PHYSICAL).await.ok()?;
+    let asking = volume.info_with(StorageVolInfoFlags::GET_PHYSICAL);
+    let info = expecting(|_| true, asking).await.ok()?;
     let rest = info.allocation.saturating_sub(offset);
     Some(length.map_or(rest, |length| length.min(rest)))
 }
