@@ -13,7 +13,6 @@ use super::{
 use crate::{
     error::{Error, ErrorCode, MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts},
     objects::{Connection, Domain, DomainStateReason, enums::DomainPausedReason},
-    rpc::expecting,
 };
 
 /// What a destination answers when it has thrown away what came: that, since libvirt 1.2.18; that the hypervisor has ended
@@ -150,8 +149,7 @@ impl<'a> Managed<'a> {
                 left.whereabouts = MigrateWhereabouts::Destination;
                 let left = Error::from(*left);
                 tracing::warn!(%left, "the source does not confirm that the domain has moved");
-                let told: Result<(), Error> = Err(left);
-                let _ = expecting(|_| false, async { self.calls.source.observed(told) }).await;
+                let _ = self.calls.source.observed(Err::<(), _>(left));
             }
         }
         moved

@@ -21,7 +21,7 @@ use super::{
     managed::Failed,
 };
 use crate::{
-    error::{CloseReason, Error, MigratePhase, Result},
+    error::{CloseReason, Error, MigratePhase, MigrateWhereabouts, Result},
     objects::{Domain, stats::JobStats},
     rpc::expecting,
 };
@@ -140,8 +140,9 @@ impl<T: Send + 'static> Migration<T> {
         let (done, outcome) = oneshot::channel();
         let span = tracing::info_span!("migration", domain = domain.name());
         let task = async move {
-            // Of all errors, whoever waits is told the one that stopped it.
-            let result = expecting(|_| true, control.limited(run(control.clone()))).await;
+            // Of all errors, whoever waits is told the one that stopped it, and hooks of what a success has left behind.
+            let result =
+                expecting(|error| !is_left_behind(error), control.limited(run(control.clone()))).await;
             if let Err(error) = &result {
                 tracing::debug!(%error, "not migrated");
             }
@@ -152,6 +153,11 @@ impl<T: Send + 'static> Migration<T> {
         let told = on_progress.map(|told| (told, MigrateUpdates::new(progress.clone())));
         RunningMigration { domain, cancel, progress, is_watched, told, outcome, ends_with_this: true }
     }
+}
+
+/// Tells whether an error is about what a migration that succeeded has left on the source.
+fn is_left_behind(error: &Error) -> bool {
+    error.migration().is_some_and(|why| why.whereabouts == MigrateWhereabouts::Destination)
 }
 
 impl<T: Send + 'static> IntoFuture for Migration<T> {
