@@ -118,7 +118,7 @@ const NO_DATA: &[(&str, &[&str])] = &[
         "hold other errors",
         &["CloseReason", "Error", "FrameError", "MigrateError", "MigrateFault", "Refusal", "Violation"],
     ),
-    ("hold what must not be shown", &["Credentials", "Secret"]),
+    ("hold what must not be shown", &["Credentials", "Exchange", "Identity", "Next", "Secret"]),
     ("are said in words", &["CpuMapError", "UuidError", "VersionError"]),
     (
         "do the work",
