@@ -250,6 +250,23 @@ fn a_daemon_whose_certificate_is_revoked_is_refused() {
     verdicts("revoked", pair, |error| matches!(error, CertificateError::Revoked { .. }), false);
 }
 
+#[test]
+fn a_list_of_revoked_certificates_counts_though_it_is_out_of_date() {
+    live(async {
+        let world = World::new("outdated");
+        world.client.0.write("cacrl.pem", &world.authority.revoked(&[7], 2021));
+        for (serial, good) in [(6, true), (7, false)] {
+            let daemon = world.daemon(&world.authority.sign(Holder::server(&HOSTS).serial(serial))).start();
+            network::of(&daemon, async || {
+                wait_for_port(16514).await;
+                let uri = world.client.uri(URI);
+                assert_eq!(open(&uri).await.is_ok(), good);
+                assert_eq!(daemon.virsh_connects(&uri).is_ok(), good);
+            });
+        }
+    });
+}
+
 /// virsh takes it, as GnuTLS does. Nobody else does so any more, and so it has to be asked for.
 #[test]
 fn a_daemon_with_a_common_name_alone_is_refused_unless_the_program_accepts_it() {

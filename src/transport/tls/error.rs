@@ -179,13 +179,6 @@ pub(super) fn describe(
         (Found::Revoked, _) => {
             CertificateError::Revoked { whose, list: context.list.clone().unwrap_or_default() }
         }
-        (Found::ExpiredRevocationList | Found::ExpiredRevocationListContext { .. }, _) => {
-            CertificateError::File {
-                what: "the list of revoked certificates",
-                path: context.list.clone().unwrap_or_default(),
-                reason: "it is out of date; get the authority's newest".to_owned(),
-            }
-        }
         (Found::InvalidPurpose | Found::InvalidPurposeContext { .. }, _) => CertificateError::Unusable {
             whose,
             reason: format!(

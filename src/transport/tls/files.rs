@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{
     Options,
     error::{CertificateError, Context, Role, describe, whose},
-    x509::Summary,
+    x509::{Summary, outdated},
 };
 
 type Result<T> = std::result::Result<T, CertificateError>;
@@ -131,7 +131,14 @@ fn read_authorities(path: &Path) -> Result<RootCertStore> {
 
 fn read_revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>> {
     let text = read(REVOKED, path)?;
-    items(REVOKED, path, &text)
+    let lists: Vec<CertificateRevocationListDer<'static>> = items(REVOKED, path, &text)?;
+    for since in lists.iter().filter_map(|list| outdated(list, UnixTime::now())) {
+        tracing::warn!(
+            "{} is out of date since {since}: newer certificates may have been revoked",
+            path.display()
+        );
+    }
+    Ok(lists)
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>> {

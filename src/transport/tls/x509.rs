@@ -9,6 +9,7 @@ use std::{
 use tokio_rustls::rustls::pki_types::UnixTime;
 use x509_cert::{
     Certificate,
+    crl::CertificateList,
     der::{DateTime, Decode, asn1::ObjectIdentifier},
     ext::pkix::{SubjectAltName, name::GeneralName},
     name::Name,
@@ -43,6 +44,12 @@ impl Summary {
             not_after: certificate.validity.not_after.to_string(),
         })
     }
+}
+
+/// Returns since when there is a newer list of revoked certificates, if there is one.
+pub(super) fn outdated(list: &[u8], now: UnixTime) -> Option<String> {
+    let until = CertificateList::from_der(list).ok()?.tbs_cert_list.next_update?;
+    (until.to_unix_duration().as_secs() < now.as_secs()).then(|| until.to_string())
 }
 
 /// Writes a moment as `2020-02-01T00:00:00Z`.
