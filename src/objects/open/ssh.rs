@@ -148,3 +148,18 @@ fn login_by(method: SshMethod) -> Method {
         SshMethod::KeyboardInteractive => Method::KeyboardInteractive,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is asked for on the way, a task of its own can open a connection.
+    #[test]
+    fn the_opening_can_be_moved_to_another_thread() {
+        fn movable<T: Send>(future: T) {
+            drop(future);
+        }
+        movable(Connection::open("qemu+ssh://host/system"));
+        movable(Session::connect(&Destination::new("host")));
+    }
+}
