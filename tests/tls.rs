@@ -212,7 +212,7 @@ async fn what_is_wrong_with_a_servers_certificate_is_told_apart() {
 
     let found = refusal(&sign(Holder::server(&[HOST]).expired()), &world.options).await;
     assert!(matches!(&found, E::Expired { on, .. } if on == "2020-02-01T00:00:00Z"), "{found:?}");
-    let found = refusal(&sign(Holder::server(&[HOST]).from_the_future()), &world.options).await;
+    let found = refusal(&sign(Holder::server(&[HOST]).not_yet_valid()), &world.options).await;
     assert!(matches!(&found, E::NotYetValid { from, .. } if from == "2990-02-01T00:00:00Z"), "{found:?}");
 
     let found = refusal(&sign(Holder::client(HOST)), &world.options).await;
@@ -410,7 +410,7 @@ async fn our_own_certificate_is_looked_at_first_unless_that_is_not_wanted() {
     let other = Authority::new("Other CA");
     for (pair, expected) in [
         (world.authority.sign(Holder::client("client1").expired()), "expired on 2020-02-01"),
-        (world.authority.sign(Holder::client("client1").from_the_future()), "not valid before 2990-02-01"),
+        (world.authority.sign(Holder::client("client1").not_yet_valid()), "not valid before 2990-02-01"),
         (other.client("client1"), "signed by C=GB,O=Tests,CN=Other CA"),
     ] {
         let mut options = world.client(&pair);

@@ -298,14 +298,15 @@ impl CallVisitor for DecodeReply {
 }
 
 fn decode_event(program: u32, procedure: i32, message: &Bytes) {
-    if program == remote::PROGRAM.number {
-        if let Ok(event) = remote::Event::decode(procedure, message) {
-            assert_eq!(event.procedure(), remote::Procedure(procedure));
-        }
-    } else if program == qemu::PROGRAM.number {
-        if let Ok(event) = qemu::Event::decode(procedure, message) {
-            assert_eq!(event.procedure(), qemu::Procedure(procedure));
-        }
+    if program == remote::PROGRAM.number
+        && let Ok(event) = remote::Event::decode(procedure, message)
+    {
+        assert_eq!(event.procedure(), remote::Procedure(procedure));
+    }
+    if program == qemu::PROGRAM.number
+        && let Ok(event) = qemu::Event::decode(procedure, message)
+    {
+        assert_eq!(event.procedure(), qemu::Procedure(procedure));
     }
 }
 

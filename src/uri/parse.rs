@@ -127,17 +127,16 @@ fn parse(given: &str) -> Result<Uri, String> {
     };
     let (user, host, port) = parse_authority(authority)?;
 
-    if path.is_empty() && ["qemu", "vbox", "vz"].iter().any(|name| driver.eq_ignore_ascii_case(name)) {
-        if let Some(host @ ("system" | "session")) = host.as_deref() {
-            return Err(format!(
-                "\"{host}\" stands where a host would; did you mean \"{scheme}:///{host}\"?"
-            ));
-        }
+    if path.is_empty()
+        && ["qemu", "vbox", "vz"].iter().any(|name| driver.eq_ignore_ascii_case(name))
+        && let Some(host @ ("system" | "session")) = host.as_deref()
+    {
+        return Err(format!("\"{host}\" stands where a host would; did you mean \"{scheme}:///{host}\"?"));
     }
-    if transport == Some(Transport::Unix) {
-        if let Some(host) = &host {
-            return Err(format!("a Unix socket is on this machine, so there cannot be a host (\"{host}\")"));
-        }
+    if transport == Some(Transport::Unix)
+        && let Some(host) = &host
+    {
+        return Err(format!("a Unix socket is on this machine, so there cannot be a host (\"{host}\")"));
     }
     Ok(Uri {
         text: given.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    future::{Ready, ready},
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
@@ -86,15 +87,16 @@ fn openssh(sshd: &Sshd, config: &Path, answer: Option<&str>, arguments: &[&str])
     command::run(ssh, LIMIT)
 }
 
+/// What was asked.
+type Asked = Arc<Mutex<Vec<CredentialRequest>>>;
+
 /// Answers every request with the same words, and keeps what was asked.
-fn answering(
-    answer: &'static str,
-) -> (Arc<Mutex<Vec<CredentialRequest>>>, impl Fn(CredentialRequest) -> std::future::Ready<Option<Secret>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
+fn answering(answer: &'static str) -> (Asked, impl Fn(CredentialRequest) -> Ready<Option<Secret>>) {
+    let asked = Asked::default();
     let keep = Arc::clone(&asked);
     let ask = move |request| {
         keep.lock().unwrap().push(request);
-        std::future::ready(Some(Secret::from(answer)))
+        ready(Some(Secret::from(answer)))
     };
     (asked, ask)
 }
@@ -137,7 +139,7 @@ fn an_encrypted_key_is_opened_by_its_passphrase() {
             let builder = Connection::builder(&uri).ssh_config(&config).credentials(ask);
             let connection = builder.open().await.unwrap();
             assert_eq!(connection.hostname().await.unwrap(), far.daemon.shell("hostname"));
-            let asked = asked.lock().unwrap();
+            let asked = asked.lock().unwrap().clone();
             let [request] = asked.as_slice() else { panic!("{asked:?}") };
             assert_eq!((request.kind, request.service), (CredentialKind::Passphrase, "ssh"));
             assert!(
@@ -300,7 +302,7 @@ fn a_password_lets_in() {
         let connection = Connection::builder(&uri).ssh_config(&config).credentials(ask).open().await.unwrap();
         let theirs = openssh(&far.sshd, &config, Some("sekrit"), &[]).expect_success();
         assert_eq!(connection.hostname().await.unwrap(), theirs);
-        let asked = asked.lock().unwrap();
+        let asked = asked.lock().unwrap().clone();
         let [request] = asked.as_slice() else { panic!("{asked:?}") };
         assert_eq!((request.kind, request.user.as_deref()), (CredentialKind::Password, Some("root")));
         assert_eq!(request.host, "127.0.0.1");
@@ -327,7 +329,7 @@ fn answers_to_the_servers_questions_let_in() {
         let connection = Connection::builder(&uri).ssh_config(&config).credentials(ask).open().await.unwrap();
         let theirs = openssh(&far.sshd, &config, Some("sekrit"), &[]).expect_success();
         assert_eq!(connection.hostname().await.unwrap(), theirs);
-        let asked = asked.lock().unwrap();
+        let asked = asked.lock().unwrap().clone();
         let [request] = asked.as_slice() else { panic!("{asked:?}") };
         assert_eq!((request.kind, request.echo), (CredentialKind::Challenge, false));
         assert!(request.prompt.contains("assword"), "{request:?}");

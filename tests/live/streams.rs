@@ -64,7 +64,7 @@ fn a_volume_comes_back_as_it_was_uploaded() {
             .unwrap();
         assert_eq!((done.data, done.holes), (256 * MIB, 0));
         assert_eq!(hash(&copy), expected);
-        let told = told.lock().unwrap();
+        let told = told.lock().unwrap().clone();
         assert!(told.iter().all(|progress| progress.total == Some(256 * MIB) && progress.holes == 0));
         assert!(told.iter().filter(|progress| progress.bytes == 256 * MIB).count() == 2, "one for each");
 

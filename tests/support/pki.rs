@@ -95,7 +95,7 @@ impl Holder {
     }
 
     #[allow(dead_code, reason = "only tests without a daemon have clocks to doubt")]
-    pub(crate) fn from_the_future(mut self) -> Self {
+    pub(crate) fn not_yet_valid(mut self) -> Self {
         self.params.not_before = date_time_ymd(2990, 2, 1);
         self
     }

@@ -198,11 +198,11 @@ impl WaitForAddress {
                     }
                 }
             }
-            if addresses.is_empty() {
-                if let Some(reason) = self.cannot_come(source, cards).await {
-                    said.note(reason);
-                    return Ok(None);
-                }
+            if addresses.is_empty()
+                && let Some(reason) = self.cannot_come(source, cards).await
+            {
+                said.note(reason);
+                return Ok(None);
             }
             pause.wait().await;
         }

@@ -162,7 +162,7 @@ impl Login<'_> {
         };
         let held_as_certificate = key.certificate.is_some();
         let public = key.public.clone();
-        let mut by = By::Agent(key);
+        let mut by = By::Agent(Box::new(key));
         for certificate in certificates {
             let step = self.try_certificate(certificate, &mut by, &name).await?;
             if step != Step::Refused {
@@ -559,7 +559,7 @@ fn public_part(path: &Path, named: &mut Vec<PublicKey>) -> bool {
 
 /// Who signs.
 enum By {
-    Agent(AgentKey),
+    Agent(Box<AgentKey>),
     File(Box<KeyFile>),
 }
 
