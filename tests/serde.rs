@@ -222,8 +222,10 @@ fn what_guests_tell_comes_back() {
 fn settings_come_back() {
     let keepalive = comes_back::<KeepaliveConfig>(json!({"interval": {"secs": 5, "nanos": 0}, "count": 5}));
     assert_eq!(keepalive, KeepaliveConfig::default());
-    let config = comes_back::<rpc::Config>(json!({"in_flight": 8, "call_timeout": null, "event_queue": 16}));
-    assert_eq!((config.in_flight, config.event_queue), (8, 16));
+    let config = comes_back::<rpc::Config>(
+        json!({"in_flight": 8, "call_timeout": null, "event_queue": 16, "stream_buffer": 65536}),
+    );
+    assert_eq!((config.in_flight, config.event_queue, config.stream_buffer), (8, 16, 65536));
     let config: rpc::Config = from_value(json!({"in_flight": 8})).unwrap();
     assert_eq!((config.in_flight, config.event_queue), (8, 1024), "the rest is as by default");
     assert_eq!(comes_back::<Waiting>(json!("for_answer")), Waiting::ForAnswer);
