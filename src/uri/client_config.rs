@@ -1,6 +1,9 @@
 //! What `libvirt.conf` says to clients, and `libvirt-admin.conf` to those of a daemon's administration.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Environment,
@@ -47,6 +50,13 @@ impl ClientConfig {
                 }
                 // A home directory may be a file, as /dev/null is for some users.
                 Err(error) if is_absence(&error) => steps.push(format!("{} does not exist", file.display())),
+                // Below a home that this user may not enter, as after su, there is nothing for them: libvirt's own client
+                // looks for the file in the same way.
+                Err(error)
+                    if error.kind() == ErrorKind::PermissionDenied && !environment.files.exists(&file) =>
+                {
+                    steps.push(format!("{} cannot be looked at", file.display()));
+                }
                 Err(error) => return Err(wrong_file(&file, error)),
             }
         }
@@ -73,7 +83,7 @@ pub(super) fn is_alias_like(name: &str) -> bool {
 }
 
 fn is_absence(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn candidates(name: &str, environment: &Environment<'_>) -> Vec<PathBuf> {
