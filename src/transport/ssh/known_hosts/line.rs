@@ -50,6 +50,10 @@ fn parse(line: &str, name: &str) -> Result<Option<(Option<Marker>, HostKey)>, St
     let (marker, rest) = match word(line) {
         (marker, rest) if marker.starts_with('@') => {
             let known = marker.parse().map_err(|_| format!("the marker {marker} is unknown"))?;
+            // To OpenSSH a marker ends with a space only. One that would give trust is no more than that here, either.
+            if known == Marker::CertAuthority && !line.starts_with("@cert-authority ") {
+                return Err("the marker @cert-authority has no space behind it".to_owned());
+            }
             (Some(known), rest)
         }
         _ => (None, line),

@@ -153,6 +153,7 @@ fn certificates_count_when_everything_in_them_is_right() {
         (trusted, BY_SHA1, "host.example", NOW, Unknown, Some("outdated")),
         (trusted, CERTIFICATE, "127.0.0.1", NOW, Unknown, None),
         ("@cert-authority * <OTHER>", CERTIFICATE, "host.example", NOW, Unknown, None),
+        ("@cert-authority\t* <CA>", CERTIFICATE, "host.example", NOW, Unknown, None),
         ("host.example <CA>", CERTIFICATE, "host.example", NOW, Changed(1), None),
         // The key in it may be known by itself.
         ("host.example <KEY>", CERTIFICATE, "host.example", NOW, Accepted, None),
