@@ -119,10 +119,10 @@ fn vol_copies_volumes_both_ways() {
         volumes::random_file(&source, 3 << 20);
         let (uri, path) = (daemon.uri(QEMU), source.display().to_string());
         let output = run("vol", &["upload", "disks", "disk.img", &path, &uri]).expect_success();
-        assert_eq!(output, "3145728 bytes, and 0 in holes\n");
+        assert_eq!(output, "3145728 bytes, and 0 in holes");
         let path = copy.display().to_string();
         let output = run("vol", &["download", "disks", "disk.img", &path, &uri]).expect_success();
-        assert_eq!(output, "3145728 bytes, and 5242880 in holes\n");
+        assert_eq!(output, "3145728 bytes, and 5242880 in holes");
         assert_eq!(volumes::hash(&copy), volumes::hash(disk.path().await.unwrap()));
         assert!(!copy.with_extension("part").exists());
         let finished = run("vol", &["download", "disks", "none", &path, &uri]);

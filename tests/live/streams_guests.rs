@@ -133,8 +133,9 @@ fn a_guest_under_qemu_is_talked_to_by_console_and_channel() {
         drop(domain.open_console().await.unwrap());
         let console = open_once_it_is_free(&domain).await;
 
-        // The second port is the one that is no agent's.
-        guest::run(&domain, "port=$(echo /dev/vport*p2); exec 3<>$port; cat <&3 >&3").await;
+        // The second port is the one that is no agent's. In the guest it is at its end whenever nobody holds the other side.
+        let echo = "port=$(echo /dev/vport*p2); exec 3<>$port; while true; do cat <&3 >&3; sleep 1; done";
+        guest::run(&domain, echo).await;
         let mut channel = domain.open_channel("org.example.echo").await.unwrap();
         let mut both = Comparison::of_domain(&daemon, QEMU, domain.name());
         both.refused(
