@@ -16,6 +16,7 @@ use crate::{
         command::{self, Background, Finished},
         live,
     },
+    tls,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,7 +31,10 @@ struct User {
 
 impl User {
     fn nobody() -> Self {
-        let daemon = Daemon::start();
+        Self::beside(Daemon::start())
+    }
+
+    fn beside(daemon: Daemon) -> Self {
         let home = daemon.directory().join("u");
         for directory in ["", "run", "config/libvirt"] {
             fs::create_dir_all(home.join(directory)).unwrap();
@@ -314,5 +318,87 @@ fn a_daemon_that_cannot_start_says_why() {
         let program = Path::new(&directory).join("libvirtd");
         assert!(said.stderr.contains(&program.display().to_string()), "{said}");
         assert!(said.stderr.contains("exit status: 3: no room for a daemon"), "{said}");
+    });
+}
+
+/// Ways that do and ways that do not lead to a daemon. `SOCKET` is the daemon's, `NETCAT` a program that leads to it, `PKI` the
+/// directory of a client's certificate.
+const WAYS: [&str; 36] = [
+    "qemu:///system",
+    "qemu:///session",
+    "qemu:///system?mode=legacy",
+    "qemu:///system?socket=SOCKET",
+    "qemu:///nowhere",
+    "qemu://system",
+    "qemu+unix:///system?mode=direct",
+    "qemu+unix://localhost/system",
+    "nosuch:///system",
+    "qemu+pigeon:///system",
+    "remote:///",
+    "qemu:///system?no_verify=yes",
+    "test+unix:///default",
+    "test+unix:///default?socket=SOCKET",
+    "test+unix:///default?socket=/nowhere",
+    "test+unix:///default?name=test:///nowhere.xml",
+    "test+unix:///default?name=qemu:///system",
+    "test+unix:///nowhere.xml",
+    "test+unix:///default?auth=polkit",
+    "test+tcp://localhost/default",
+    "test+tcp://127.0.0.1:16509/default",
+    "test+tcp://127.0.0.1:16500/default",
+    "test+tcp://no-such-host.invalid/default",
+    "test+tcp://localhost/nowhere.xml",
+    "test+tls://localhost/default?pkipath=PKI",
+    "test://localhost/default?pkipath=PKI",
+    "test+tls://127.0.0.1/default?pkipath=PKI",
+    "test+tls://127.0.0.2/default?pkipath=PKI",
+    "test+tls://127.0.0.2/default?pkipath=PKI&no_verify=1",
+    "test+tls://localhost/default?pkipath=PKI&no_verify=yes",
+    "test+tls://localhost/default?pkipath=/nowhere",
+    "test+tls://localhost:16509/default?pkipath=PKI",
+    "test+ext:///default?command=NETCAT",
+    "test+ext:///default",
+    "test+ssh://localhost/default?command=NETCAT",
+    "test+ssh://localhost/default?command=/nowhere",
+];
+
+#[test]
+fn the_tour_and_virsh_come_through_by_the_same_uris() {
+    live(async {
+        let world = tls::World::new("ways");
+        let daemon = world.daemon(&world.authority.server(&["localhost", "127.0.0.1"]));
+        let daemon = daemon.setting("listen_tcp", 1).setting("auth_tcp", "none").start();
+        daemon.shell(
+            "for try in $(seq 1000); do ss -Hltn 'sport = :16514' | grep -q . && break; sleep 0.01; done",
+        );
+        let user = User { is_root: true, ..User::beside(daemon) };
+        let socket = user.daemon.socket().display().to_string();
+        let netcat = user.script("netcat", &format!("exec nc -U {socket}"));
+        let pki = world.client.uri("");
+        let pki = pki.trim_start_matches("?pkipath=");
+        let uri = |way: &str| way.replace("SOCKET", &socket).replace("NETCAT", &netcat).replace("PKI", pki);
+
+        // All at once, since each looks on for some seconds.
+        let tour = user.example("tour");
+        let tours: Vec<_> = (0..)
+            .zip(WAYS)
+            .map(|(number, way)| {
+                let output = user.home.join(format!("tour{number}"));
+                Background::spawn(user.command(&[], &[&tour, &uri(way)]), &output)
+            })
+            .collect();
+        let mut different = Vec::new();
+        let mut came_through = 0;
+        for ((way, mut tour), number) in WAYS.into_iter().zip(tours).zip(0..) {
+            let virsh = user.run(&[], &["virsh", "-c", &uri(way), "uri"]);
+            let ours = tour.wait(LIMIT).is_some_and(|status| status.success());
+            came_through += usize::from(ours);
+            if ours != virsh.status.success() {
+                let said = fs::read_to_string(user.home.join(format!("tour{number}.errors"))).unwrap();
+                different.push(format!("{way}: ours comes through: {ours}, {said}; {virsh}"));
+            }
+        }
+        assert!(different.is_empty(), "{}", different.join("\n"));
+        assert!((10..WAYS.len() - 10).contains(&came_through), "{came_through} came through");
     });
 }
