@@ -94,7 +94,7 @@ impl fmt::Display for Mechanism {
 
 fn in_the_open(offered: &[&str]) -> String {
     format!(
-        "over plain TCP only mechanisms of SASL do that encrypt what follows, of which this client has none (the daemon \
+        "over plain TCP, or a program (+ext), only mechanisms of SASL do that encrypt what follows, of which this client has none (the daemon \
          offers {}); reach the daemon by TLS (qemu+tls://…, and auth_tls = \"sasl\" in its libvirtd.conf) or by SSH \
          (qemu+ssh://…)",
         list(offered)

@@ -136,6 +136,11 @@ fn likely_mistake(route: &Route) -> &'static str {
     }
 }
 
+/// Tells whether the way to a daemon was barred, as by an SSH server that runs no commands, and will be the next time.
+fn is_final(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData)
+}
+
 /// A connection that ends before anything was answered was most likely none to a daemon.
 fn not_a_daemon(address: &str, mistake: &str, error: Error) -> Error {
     let Error::Closed(reason) = error else { return error };
@@ -145,8 +150,9 @@ fn not_a_daemon(address: &str, mistake: &str, error: Error) -> Error {
         return explained;
     }
     // Another kind of server will not become a daemon by being asked again.
-    let kind = match reason {
+    let kind = match &reason {
         CloseReason::Protocol(_) => io::ErrorKind::InvalidData,
+        CloseReason::Io(end) if is_final(end.kind()) => end.kind(),
         _ => io::ErrorKind::ConnectionAborted,
     };
     Error::Connect {

@@ -1,6 +1,12 @@
 //! What is done about what comes unasked: the server's key, its messages, its end, and channels that it opens.
 
-use std::{io, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use russh::{
     Channel,
@@ -21,7 +27,7 @@ pub(super) struct Handler {
     pub(super) check: HostKeyCheck,
     pub(super) fate: Arc<Fate>,
     /// Dropped with the task, which tells those who wait for its end.
-    pub(super) _alive: watch::Sender<()>,
+    pub(super) alive: watch::Sender<()>,
 }
 
 /// Why a session was not made, or ended.
@@ -46,7 +52,15 @@ impl russh::client::Handler for Handler {
     }
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Failure> {
-        self.check.check(key).await.map_err(Failure::HostKey)?;
+        let (mut checking, mut given_up) = (pin!(self.check.check(key)), pin!(self.alive.closed()));
+        poll_fn(|cx| match checking.as_mut().poll(cx) {
+            Poll::Pending => {
+                // A user may be asked for long, and whoever wanted the session no longer wait for it.
+                given_up.as_mut().poll(cx).map(|()| Err(Failure::Ssh(russh::Error::Disconnect)))
+            }
+            checked => checked.map(|checked| checked.map_err(Failure::HostKey)),
+        })
+        .await?;
         Ok(true)
     }
 

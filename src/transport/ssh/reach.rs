@@ -79,14 +79,13 @@ async fn through(
 
 /// Runs a program that leads to the server, by the shell, as `ssh` does.
 #[cfg(unix)]
-fn by_program(command: &str, _: &Settings) -> Result<Box<dyn Stream>> {
+fn by_program(line: &str, _: &Settings) -> Result<Box<dyn Stream>> {
+    use crate::transport::command::{Command, start_inheriting};
+
     let shell =
         std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
-    let arguments = vec!["-c".into(), format!("exec {command}").into()];
-    Ok(Box::new(crate::transport::command::start(&crate::transport::command::Command {
-        program: shell,
-        arguments,
-    })?))
+    let arguments = vec!["-c".into(), format!("exec {line}").into()];
+    Ok(Box::new(start_inheriting(&Command { program: shell, arguments })?))
 }
 
 #[cfg(not(unix))]
@@ -121,8 +120,20 @@ async fn begin(stream: Box<dyn Stream>, settings: &Settings) -> Result<Session> 
     let fate = Arc::new(Fate::default());
     let (line, leash) = Line::new(stream, Arc::clone(&fate));
     let (tell, mut alive) = watch::channel(());
-    let handler = Handler { check, fate: Arc::clone(&fate), _alive: tell };
-    let connected = Box::pin(client::connect_stream(config, line, handler)).await;
+    let handler = Handler { check, fate: Arc::clone(&fate), alive: tell };
+    let mut connecting = Box::pin(client::connect_stream(config, line, handler));
+    let connected = match settings.connect_timeout {
+        None => connecting.await,
+        Some(limit) => match tokio::time::timeout(limit, &mut connecting).await {
+            Ok(connected) => connected,
+            // It speaks. Its user may be thinking about its key.
+            Err(_) if fate.is_ssh() => connecting.await,
+            Err(_) => {
+                let why = format!("no answer within {limit:?} (\"ConnectTimeout\" in ssh's configuration)");
+                return Err(unreachable(settings, io::ErrorKind::TimedOut, why));
+            }
+        },
+    };
     let mut handle = connected.map_err(|failure| explain(failure, settings, &fate))?;
     Box::pin(login::login(&mut handle, settings, &fate, &mut alive)).await?;
     tracing::debug!(host = settings.place(), user = settings.user, "logged in");

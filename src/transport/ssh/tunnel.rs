@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A byte stream through a session: what connects to a port or a socket on the other side.
 ///
-/// Read what comes. A tunnel whose reader takes nothing for five seconds while more than 4 MiB wait for it is ended with an
-/// error, since everything else on the session, the libvirt connection among it, would have to wait for the reader.
+/// Read what comes. A tunnel whose reader takes nothing for five seconds while 128 pieces, of at most 32 KiB, wait for it is ended
+/// with an error, since everything else on the session, the libvirt connection among it, would have to wait for the reader.
 pub struct Tunnel {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     rest: Bytes,

@@ -72,7 +72,10 @@ fn read(file: &ConfigFile, uid: u32) -> io::Result<Vec<u8>> {
 #[cfg(unix)]
 fn trust(file: &ConfigFile, metadata: &fs::Metadata, uid: u32) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
-    let trusted = [0, uid].contains(&metadata.uid()) && metadata.mode() & 0o002 == 0;
+    // Where every user has a group of their own, that has the same number; such files may be the group's, as with Debian's ssh.
+    let own_group = metadata.gid() == metadata.uid();
+    let others = if own_group { 0o002 } else { 0o022 };
+    let trusted = [0, uid].contains(&metadata.uid()) && metadata.mode() & others == 0;
     if trusted || file.owner == super::Owner::System {
         return Ok(());
     }

@@ -8,13 +8,13 @@
 //! |---|---|
 //! | `Host`, `Match` with `all`, `host`, `originalhost`, `user`, `localuser`, `tagged`, `final`, `canonical` | as OpenSSH; names are not canonicalized, so `canonical` never matches |
 //! | `Include` | as OpenSSH, with `*` and `?` |
-//! | `HostName`, `User`, `Port`, `Tag`, `AddressFamily` | as OpenSSH |
+//! | `HostName`, `User`, `Port`, `Tag` | as OpenSSH |
 //! | `IdentityFile`, `CertificateFile`, `IdentityAgent`, `IdentitiesOnly`, `UserKnownHostsFile`, `GlobalKnownHostsFile` | as OpenSSH, with `~`, tokens and `${NAME}` |
 //! | `StrictHostKeyChecking`, `HostKeyAlias`, `HashKnownHosts` | as OpenSSH |
 //! | `ProxyJump`, `ProxyCommand` | as OpenSSH |
 //! | `ConnectTimeout`, `ServerAliveInterval`, `ServerAliveCountMax` | as OpenSSH |
 //! | `BatchMode`, `PasswordAuthentication`, `KbdInteractiveAuthentication`, `PubkeyAuthentication`, `PreferredAuthentications`, `NumberOfPasswordPrompts` | as OpenSSH |
-//! | `HostKeyAlgorithms`, `KexAlgorithms`, `Ciphers`, `MACs`, `PubkeyAcceptedAlgorithms`, `CASignatureAlgorithms` | handed on as text |
+//! | `AddressFamily`, `HostKeyAlgorithms`, `KexAlgorithms`, `Ciphers`, `MACs`, `PubkeyAcceptedAlgorithms`, `CASignatureAlgorithms` | told in [`HostConfig`]; the sessions of this crate do not follow them |
 //! | all others that OpenSSH knows | without effect; [`HostConfig::notes`] names those that change whom one talks to or who is let in |
 
 mod expand;

@@ -84,6 +84,11 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 /// Tells whether the name of a host or a user has nothing in it that a shell, to which it may be given, would act on, nor a
 /// dash in front that a program would.
 pub(super) fn is_plain(name: &str) -> bool {
-    let special = |c: char| c.is_whitespace() || c.is_control() || "'`\"$\\;&<>|(){},".contains(c);
-    !name.starts_with('-') && !name.contains(special)
+    is_plain_user(name) && !name.contains(['\\', ','])
+}
+
+/// The same for users, some of whom are called `DOMAIN\user`.
+pub(super) fn is_plain_user(name: &str) -> bool {
+    let special = |c: char| c.is_whitespace() || c.is_control() || "'`\"$;&<>|(){}".contains(c);
+    !name.starts_with('-') && !name.ends_with('\\') && !name.contains(special)
 }

@@ -22,8 +22,9 @@ pub(super) fn settings(
     files: &[ConfigFile],
     environment: &Environment<'_>,
 ) -> Result<Settings, ConfigError> {
-    let names = [Some(&asked.host), asked.user.as_ref()];
-    if let Some(name) = names.into_iter().flatten().find(|name| name.is_empty() || !proxy::is_plain(name)) {
+    let host = Some(&asked.host).filter(|host| host.is_empty() || !proxy::is_plain(host));
+    let user = asked.user.as_ref().filter(|user| user.is_empty() || !proxy::is_plain_user(user));
+    if let Some(name) = host.or(user) {
         let reason = format!("{name:?} is the name of no host and no user");
         return Err(ConfigError { file: "ssh".into(), line: None, reason });
     }
