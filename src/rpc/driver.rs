@@ -405,7 +405,13 @@ impl<W: Wire> Driver<W> {
     }
 
     fn deliver_news(&mut self, serial: u32, procedure: &'static ProcedureInfo, news: StreamNews) {
-        tracing::trace!(procedure = procedure.name, serial, ?news, "stream");
+        match &news {
+            // Not the data itself: it is the content of disks and consoles.
+            StreamNews::Data(data) => {
+                tracing::trace!(procedure = procedure.name, serial, bytes = data.len(), "stream data");
+            }
+            news => tracing::trace!(procedure = procedure.name, serial, ?news, "stream"),
+        }
         // Of a stream that nobody holds any more, there is nobody to tell.
         let Some(link) = self.links.get(serial).cloned() else { return };
         match news {

@@ -20,8 +20,9 @@ use crate::{
 
 /// How many bytes of data may wait in one stream to be written.
 pub(super) const MOST_QUEUED: usize = 1 << 20;
-/// Data up to this many bytes is copied out of the read buffer, since a slice keeps the whole of that in memory.
-const SMALL: usize = 1024;
+/// Data up to this many bytes is copied out of the read buffer, since a slice keeps the whole of that in memory: some 270 KiB
+/// while there is much to read.
+const SMALL: usize = 32 * 1024;
 /// What a waiting piece or frame takes besides its bytes of data.
 const OVERHEAD: usize = 64;
 
@@ -57,7 +58,8 @@ struct State {
     touched: Instant,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    closer: Option<Waker>,
+    /// Both halves of a stream may wait for its end.
+    closers: Vec<Waker>,
 }
 
 impl Link {
@@ -78,7 +80,7 @@ impl Link {
                 touched: now(),
                 reader: None,
                 writer: None,
-                closer: None,
+                closers: Vec::new(),
             }),
         }
     }
@@ -157,6 +159,8 @@ impl Link {
         let inbox = {
             let mut state = self.lock();
             state.deaf = true;
+            // Nobody waits any more, either.
+            state.reader = None;
             std::mem::take(&mut state.inbox)
         };
         self.flow.take(inbox.iter().map(cost).sum())
@@ -171,7 +175,9 @@ impl Link {
         if state.closed {
             return Poll::Ready(Ok(()));
         }
-        register(&mut state.closer, cx);
+        if !state.closers.iter().any(|closer| closer.will_wake(cx.waker())) {
+            state.closers.push(cx.waker().clone());
+        }
         drop(state);
         Poll::Pending
     }
@@ -234,7 +240,7 @@ impl Link {
     /// Tells whether somebody waits for something that the daemon says about this stream.
     pub(super) fn is_awaited(&self) -> bool {
         let state = self.lock();
-        state.closer.is_some() || (state.inbox.is_empty() && state.reader.is_some())
+        !state.closers.is_empty() || (state.inbox.is_empty() && state.reader.is_some())
     }
 
     /// Returns since when the reader has had something to take and has taken nothing.
@@ -246,9 +252,10 @@ impl Link {
 
 impl State {
     fn wake_all(&mut self) {
-        for waker in [&mut self.reader, &mut self.writer, &mut self.closer] {
+        for waker in [&mut self.reader, &mut self.writer] {
             wake(waker);
         }
+        self.closers.drain(..).for_each(Waker::wake);
     }
 }
 

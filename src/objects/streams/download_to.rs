@@ -1,17 +1,12 @@
 //! Volumes into files.
 
-use std::{
-    fs::File,
-    future::IntoFuture,
-    io::{self, Seek, SeekFrom, Write},
-    pin::Pin,
-};
+use std::{fs::File, future::IntoFuture, io, pin::Pin};
 
 use tokio::sync::mpsc;
 
 use super::{
     SparseDownload,
-    sparse_file::clear,
+    sparse_file::{clear, length, write_at},
     transfer::{Listener, PIECES_BETWEEN, Progress, Transferred, ended, failed},
 };
 use crate::{
@@ -51,8 +46,8 @@ impl StorageVol {
     /// # }
     /// ```
     ///
-    /// The file is written in a thread for blocking work, and its own position is moved. When the future is dropped, the
-    /// transfer is broken off: what the file has by then stays.
+    /// The file is written in a thread for blocking work, and its own position is not used. When the future is dropped, the
+    /// transfer is broken off, the thread ends a moment later, and what the file has by then stays.
     pub fn download_to(&self, file: &File) -> DownloadTo {
         DownloadTo {
             volume: self.clone(),
@@ -109,7 +104,15 @@ impl DownloadTo {
             write(&file, received, offset, is_whole).map_err(|error| failed("write to", error))
         });
         while let Some(piece) = download.next().await {
-            let piece = piece?;
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    // The file is settled before anybody hears of it: they may take the transfer up again.
+                    drop(pieces);
+                    let _ = ended(writing).await;
+                    return Err(error);
+                }
+            };
             match &piece {
                 Piece::Data(data) => done.data += data.len() as u64,
                 Piece::Hole(length) => done.holes += length,
@@ -146,31 +149,34 @@ async fn total(volume: &StorageVol, offset: u64, length: Option<u64>) -> Option<
 
 /// Writes what comes until `None` says that it was all; otherwise the transfer was broken off.
 fn write(
-    mut file: &File,
+    file: &File,
     mut pieces: mpsc::Receiver<Option<Piece>>,
     offset: u64,
     is_whole: bool,
 ) -> io::Result<()> {
-    let before = file.metadata()?.len();
+    let before = length(file)?;
     let mut position = offset;
-    file.seek(SeekFrom::Start(position))?;
-    while let Some(Some(piece)) = pieces.blocking_recv() {
+    let mut is_all = false;
+    while let Some(piece) = pieces.blocking_recv() {
+        let Some(piece) = piece else {
+            is_all = true;
+            break;
+        };
         match piece {
             Piece::Data(data) => {
-                file.write_all(&data)?;
+                write_at(file, &data, position)?;
                 position += data.len() as u64;
             }
             Piece::Hole(length) => {
                 let end = position.saturating_add(length);
                 clear(file, position..end.min(before).max(position))?;
-                file.seek(SeekFrom::Start(end))?;
                 position = end;
             }
         }
     }
-    file.flush()?;
-    // A hole at the end leaves nothing behind that would make the file longer.
-    if is_whole || file.metadata()?.len() < position {
+    // A hole at the end leaves nothing behind that would make the file longer. A device is as long as it is.
+    let now = file.metadata()?;
+    if now.is_file() && ((is_whole && is_all) || now.len() < position) {
         file.set_len(position)?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom},
     ops::Range,
 };
 
@@ -33,12 +33,52 @@ pub(super) fn next_data(_: &File, position: u64, end: u64) -> io::Result<Option<
     Ok((position < end).then_some(position..end))
 }
 
-/// Reads `length` bytes at `position`, or as many as there are, into memory that need not be cleared before.
+/// Reads `length` bytes at `position`, or as many as there are, into memory that need not be cleared before. The file's own
+/// position, which others may use, is left alone.
+#[cfg(unix)]
+pub(super) fn read_at(file: &File, position: u64, length: usize) -> io::Result<Vec<u8>> {
+    use rustix::{
+        buffer::spare_capacity,
+        io::{Errno, pread},
+    };
+
+    let mut data = Vec::with_capacity(length);
+    while data.len() < length {
+        let at = position + data.len() as u64;
+        match pread(file, spare_capacity(&mut data), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    data.truncate(length);
+    Ok(data)
+}
+
+/// Writes at `position`, and leaves the file's own position alone.
+#[cfg(unix)]
+pub(super) fn write_at(file: &File, data: &[u8], position: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, data, position)
+}
+
+#[cfg(not(unix))]
 pub(super) fn read_at(mut file: &File, position: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut data = Vec::with_capacity(length);
     file.seek(SeekFrom::Start(position))?;
-    file.take(length as u64).read_to_end(&mut data)?;
+    io::Read::read_to_end(&mut io::Read::take(file, length as u64), &mut data)?;
     Ok(data)
+}
+
+#[cfg(not(unix))]
+pub(super) fn write_at(mut file: &File, data: &[u8], position: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(position))?;
+    io::Write::write_all(&mut file, data)
+}
+
+/// Returns how many bytes there are in a file, or in a block device.
+pub(super) fn length(mut file: &File) -> io::Result<u64> {
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(metadata.len()) } else { file.seek(SeekFrom::End(0)) }
 }
 
 /// Makes zeroes of what the file has in `range`, as a hole where that is possible.
@@ -46,10 +86,15 @@ pub(super) fn clear(file: &File, range: Range<u64>) -> io::Result<()> {
     if range.is_empty() || punch(file, &range) {
         return Ok(());
     }
-    let mut writer = file;
-    writer.seek(SeekFrom::Start(range.start))?;
-    io::copy(&mut io::repeat(0).take(range.end - range.start), &mut writer)?;
-    writer.flush()
+    let zeroes = [0; 64 * 1024];
+    let mut position = range.start;
+    while position < range.end {
+        let count = usize::try_from(range.end - position).unwrap_or(usize::MAX);
+        let part = zeroes.get(..count).unwrap_or(&zeroes);
+        write_at(file, part, position)?;
+        position += part.len() as u64;
+    }
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]
@@ -67,6 +112,8 @@ fn punch(_: &File, _: &Range<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]

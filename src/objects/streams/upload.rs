@@ -50,7 +50,9 @@ impl Upload {
         Ok(())
     }
 
-    /// Waits for room in memory, and leaves this many zeroes, as a hole where the volume's storage has such.
+    /// Waits for room in memory, and says that this many zeroes follow, as a hole where the volume's storage has such. In a
+    /// volume that is a file, the daemon passes over them and cuts the file behind them: what it had there before stays, and
+    /// what it had further on is lost.
     ///
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the upload was opened without the flag `SPARSE_STREAM`. As

@@ -5,7 +5,7 @@ use std::{fs::File, future::IntoFuture, io, ops::Range, pin::Pin};
 use tokio::sync::mpsc;
 
 use super::{
-    sparse_file::{next_data, read_at},
+    sparse_file::{length, next_data, read_at},
     transfer::{Listener, PIECES_BETWEEN, Progress, Transferred, ended, failed},
 };
 use crate::{
@@ -38,7 +38,7 @@ impl StorageVol {
     /// # }
     /// ```
     ///
-    /// The file is read in a thread for blocking work, and its own position is moved. When the future is dropped, the transfer
+    /// The file is read in a thread for blocking work, and its own position is not used. When the future is dropped, the transfer
     /// is broken off: what the volume has by then stays.
     pub fn upload_from(&self, file: &File) -> UploadFrom {
         UploadFrom {
@@ -55,6 +55,9 @@ impl StorageVol {
 impl UploadFrom {
     /// Leaves holes in the volume where the file has them: they are not transferred. Where the operating system does not tell
     /// of holes, all is transferred.
+    ///
+    /// This is for fresh volumes, from their start to their end. In a volume that is a file, the daemon passes over a hole and
+    /// cuts the file behind it: the first hole keeps what the volume had there, and what it had further on is lost.
     pub fn sparse(mut self) -> Self {
         self.flags |= StorageVolUploadFlags::SPARSE_STREAM;
         self
@@ -82,7 +85,7 @@ impl UploadFrom {
 
     async fn run(mut self) -> Result<Transferred> {
         let file = self.file.map_err(|error| failed("open", error))?;
-        let length = file.metadata().map_err(|error| failed("look at", error))?.len();
+        let length = length(&file).map_err(|error| failed("look at", error))?;
         let end = self.length.map_or(length, |most| length.min(self.offset.saturating_add(most)));
         let total = end.saturating_sub(self.offset);
         let mut done = Transferred::default();
