@@ -1,8 +1,9 @@
 //! Programs in a guest (feature `serde`).
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{Guest, Pause, files::Base64};
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ pub struct Exec {
 }
 
 /// The arguments of `guest-exec`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Command {
     path: String,
@@ -34,6 +35,13 @@ struct Command {
     #[serde(skip_serializing_if = "Option::is_none")]
     input_data: Option<Base64>,
     capture_output: bool,
+}
+
+/// Without what secrets go through: the environment and the input.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("path", &self.path).field("arg", &self.arg).finish_non_exhaustive()
+    }
 }
 
 impl Command {
@@ -222,7 +230,7 @@ impl GuestProcess {
         self.pid
     }
 
-    /// Waits until it has ended, for so long at most, or with `None` as long as that takes. Asks again and again, first after
+    /// Waits until it has ended, for so long and one answer at most, or with `None` as long as that takes. Asks again and again, first after
     /// some milliseconds, then every half second. The agent tells the end once.
     ///
     /// Calls `QEMU_PROC_DOMAIN_AGENT_COMMAND` (3), C: `virDomainQemuAgentCommand` with `guest-exec-status`, since libvirt
@@ -236,23 +244,34 @@ impl GuestProcess {
     /// If the future is dropped, the program runs on. An answer that was on its way is lost, and if it told of the end, that is
     /// too.
     pub async fn wait(&self, deadline: impl Into<Option<Duration>>) -> Result<ExecOutput> {
-        let Some(after) = deadline.into() else { return self.ended().await };
-        tokio::time::timeout(after, self.ended()).await.unwrap_or_else(|_| {
-            let Self { guest, program, pid } = self;
-            let what = format!("{program} (process {pid}) did not end in {}", guest.domain.name());
-            guest.domain.connection.client().observed(Err(Error::GuestTimeout { what, after }))
-        })
+        let after = deadline.into();
+        let end = after.and_then(|after| Instant::now().checked_add(after));
+        if let Some(output) = self.ended(end).await? {
+            return Ok(output);
+        }
+        let Self { guest, program, pid } = self;
+        let what = format!("{program} (process {pid}) did not end in {}", guest.domain.name());
+        let after = after.unwrap_or_default();
+        guest.domain.connection.client().observed(Err(Error::GuestTimeout { what, after }))
     }
 
-    async fn ended(&self) -> Result<ExecOutput> {
+    /// Returns nothing if it has not ended by then. A question is never broken off, since the agent tells the end once.
+    async fn ended(&self, end: Option<Instant>) -> Result<Option<ExecOutput>> {
         let mut pause = Pause::up_to(Duration::from_millis(500));
+        let mut is_late = false;
         loop {
             let arguments = serde_json::json!({ "pid": self.pid });
             let status: Status = self.guest.ask("guest-exec-status", arguments).await?;
             if status.exited {
-                return Ok(status.into());
+                return Ok(Some(status.into()));
             }
-            pause.wait().await;
+            if is_late {
+                return Ok(None);
+            }
+            match end {
+                Some(end) => is_late = tokio::time::timeout_at(end, pause.wait()).await.is_err(),
+                None => pause.wait().await,
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::Guest;
 use crate::{
-    error::{Error, ErrorCode, Result},
+    error::{Error, ErrorCode, Result, Waiting},
     objects::Domain,
 };
 
@@ -77,7 +77,12 @@ async fn freeze(domain: Domain, mount_points: Vec<String>) -> Result<Frozen> {
 
 /// Tells whether the agent may carry out a command that there was no answer to.
 fn may_be_carried_out(error: &Error) -> bool {
-    error.is_timeout() || error.code() == Some(ErrorCode::AGENT_UNRESPONSIVE)
+    match error {
+        Error::Timeout { waiting: Waiting::ForTurn, .. } => false,
+        // It was, and only the answer was not understood.
+        Error::Decode { .. } => true,
+        _ => error.is_timeout() || error.code() == Some(ErrorCode::AGENT_UNRESPONSIVE),
+    }
 }
 
 impl Frozen {
@@ -112,12 +117,29 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         let Some(domain) = self.domain.take() else { return };
         let runtime = domain.connection.client().runtime().clone();
+        // The deadline of the program's calls is not for what nobody waits for.
+        let domain = domain.with_timeout(None);
         runtime.spawn(async move {
-            if let Err(error) = thaw(&domain).await {
+            if let Err(error) = thaw_in_the_end(&domain).await {
                 tracing::warn!(domain = domain.name(), %error, "file systems are not thawed");
             }
         });
     }
+}
+
+/// How often a thaw is tried again: the daemon lets each attempt wait for half a minute.
+const ATTEMPTS: u32 = 20;
+
+/// Thaws also where the daemon is still busy with the freezing.
+async fn thaw_in_the_end(domain: &Domain) -> Result<u32> {
+    let is_busy = |error: &Error| error.code() == Some(ErrorCode::OPERATION_TIMEOUT);
+    for _ in 1..ATTEMPTS {
+        match thaw(domain).await {
+            Err(error) if is_busy(&error) => tracing::debug!(%error, "not thawed yet"),
+            thawed => return thawed,
+        }
+    }
+    thaw(domain).await
 }
 
 async fn thaw(domain: &Domain) -> Result<u32> {

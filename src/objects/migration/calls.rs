@@ -27,6 +27,7 @@ pub(super) struct Calls {
     pub(super) source: Client,
     pub(super) destination: Client,
     domain: Domain,
+    was_paused: bool,
     flags: DomainMigrateFlags,
     /// Asked for where the source has it: nobody changes the domain between two phases.
     protection: DomainMigrateFlags,
@@ -52,7 +53,8 @@ impl Calls {
         };
         // For the source alone, which gets it with the protection.
         let flags = flags.difference(DomainMigrateFlags::CHANGE_PROTECTION);
-        Self { version, source, destination, domain, flags, protection, parameters }
+        let was_paused = false;
+        Self { version, source, destination, domain, was_paused, flags, protection, parameters }
     }
 
     /// Tells whether the domain is only defined on the other side, and nothing of it is sent.
@@ -65,9 +67,9 @@ impl Calls {
         !self.protection.is_empty()
     }
 
-    /// Tells whether the domain was paused before, or is to be afterwards.
-    pub(super) fn is_paused(&self) -> bool {
-        self.flags.contains(DomainMigrateFlags::PAUSED)
+    /// Tells whether the domain was paused before, as far as that was looked at.
+    pub(super) fn was_paused(&self) -> bool {
+        self.was_paused
     }
 
     /// Source: learns what the destination has to know.
@@ -121,6 +123,7 @@ impl Calls {
         };
         if state.is_ok_and(|state| DomainState(state) == DomainState::PAUSED) {
             self.flags |= DomainMigrateFlags::PAUSED;
+            self.was_paused = true;
         }
     }
 

@@ -186,6 +186,10 @@ fn sayable(version: Version, options: &MigrateOptions) -> Result<()> {
     rest.destination_name = None;
     rest.bandwidth_mib_per_s = None;
     let xml = rest.destination_xml.take();
+    if let Some(xml) = &mut rest.persistent_xml {
+        // It may hold a display's password.
+        "…".clone_into(xml);
+    }
     if rest != MigrationParameters::default() {
         let asked = format!("{rest:?}");
         return Err(Error::Unsupported(format!(

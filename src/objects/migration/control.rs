@@ -86,14 +86,14 @@ impl Cancel {
     /// Switches to post-copy, unless the migration is being cancelled, which it cannot be any longer after this.
     pub(super) async fn start_post_copy(&self, source: &Domain) -> Result<()> {
         // In this order: either this sees the reason, or whoever stops the job sees this.
-        self.in_post_copy.store(true, Ordering::SeqCst);
+        let before = self.in_post_copy.swap(true, Ordering::SeqCst);
         if let Some(why) = self.reason() {
-            self.in_post_copy.store(false, Ordering::SeqCst);
+            self.in_post_copy.store(before, Ordering::SeqCst);
             return Err(why.error());
         }
         let started = source.migrate_start_post_copy().await;
-        // Any other error leaves open whether the source does it.
-        if matches!(started, Err(Error::Remote(_) | Error::Encode { .. })) {
+        // Any other error leaves open whether the source does it, and an earlier attempt may have made it.
+        if !before && matches!(started, Err(Error::Remote(_) | Error::Encode { .. })) {
             self.in_post_copy.store(false, Ordering::SeqCst);
         }
         started

@@ -127,12 +127,23 @@ impl<'a> Managed<'a> {
             match unsure::ask_again(self.domain, self.destination, self.calls.is_offline()).await {
                 Said::Moved(moved) => return Ok(self.confirm(moved, Cookie::new()).await),
                 Said::NotMoved => is_known = true,
+                // It may run there any moment: the source must not. One that is paused can be resumed, two that run cannot be
+                // made one.
+                Said::Undecided => {
+                    let mut failed = self.failed(phase, side, error);
+                    failed.whereabouts = MigrateWhereabouts::Unknown;
+                    return Err(failed);
+                }
                 Said::Nothing => {}
             }
         }
         let mut failed = self.failed(phase, side, error);
         self.call_off_source(&mut failed, Cookie::new()).await;
         failed.whereabouts = match is_known && self.calls.version.confirms() {
+            // The destination will not let it run, and nobody could tell the source.
+            true if self.calls.source.close_reason().is_some() => {
+                unsure::bring_back(self.domain, self.calls.was_paused()).await
+            }
             true => whereabouts(self.domain).await,
             false => MigrateWhereabouts::Unknown,
         };
@@ -186,7 +197,7 @@ impl<'a> Managed<'a> {
         }
         failed.whereabouts = match is_cut_off {
             // All of it may have been sent: then the source waits, and nobody would tell it.
-            true => unsure::bring_back(self.domain, self.calls.is_paused()).await,
+            true => unsure::bring_back(self.domain, self.calls.was_paused()).await,
             false => whereabouts(self.domain).await,
         };
         failed

@@ -51,7 +51,8 @@
 //! - **The destination's connection ends** while the domain is sent: it is cancelled at once, and runs on at the source.
 //! - **It ends while finish is under way**: only the destination knows whether it has let the domain run, so it is asked over
 //!   new connections, for up to 20 seconds. Where it has, the migration has succeeded, and the domain that is returned belongs
-//!   to the new connection. Where it cannot be asked, the source is told to let the domain run on, as libvirt's C library
+//!   to the new connection. Where it has the domain and does not make up its mind, the source is
+//!   left paused, and `whereabouts` is [`Unknown`](MigrateWhereabouts::Unknown). Where it cannot be asked, the source is told to let the domain run on, as libvirt's C library
 //!   does at once; the error's `whereabouts` is [`Unknown`](MigrateWhereabouts::Unknown), and locks on the disks have to
 //!   keep two from running. So it is with connections that were [opened over](crate::Builder::open_over) the program's own stream.
 //! - **The source's connection ends** while the domain is sent: the destination throws away what came, and the source lets the

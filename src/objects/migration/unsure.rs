@@ -25,6 +25,8 @@ pub(super) enum Said {
     Moved(Domain),
     /// The domain is not there, and will not be.
     NotMoved,
+    /// It has the domain, and has not let it run yet.
+    Undecided,
     /// It cannot be reached.
     Nothing,
 }
@@ -32,20 +34,24 @@ pub(super) enum Said {
 /// Asks the destination over new connections whether it has let the domain run.
 pub(super) async fn ask_again(source: &Domain, destination: &Connection, is_offline: bool) -> Said {
     let end = Instant::now() + PATIENCE;
+    let mut last = Said::Nothing;
     while Instant::now() < end {
-        let Some(opened) = destination.open_another(ATTEMPT).await else { return Said::Nothing };
+        let Some(opened) = destination.open_another(ATTEMPT).await else { break };
         let told = match opened {
             Ok(another) => ask(source, &another, is_offline).await,
             Err(error) => Err(error),
         };
         match told {
             Ok(Some(said)) => return said,
-            Ok(None) => tracing::debug!("the destination is not done with the domain yet"),
+            Ok(None) => {
+                tracing::debug!("the destination is not done with the domain yet");
+                last = Said::Undecided;
+            }
             Err(error) => tracing::debug!(%error, "the destination does not say what became of the domain"),
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Said::Nothing
+    last
 }
 
 /// Asks the destination. It says nothing yet while it is still about to let the domain run, or to throw it away.
@@ -69,7 +75,7 @@ async fn ask(source: &Domain, another: &Connection, is_offline: bool) -> Result<
 }
 
 /// Sees to it over new connections that the source lets the domain run on, once its job has ended. Only for where the
-/// destination has never been told to let it run.
+/// destination will not let it run.
 pub(super) async fn bring_back(source: &Domain, was_paused: bool) -> MigrateWhereabouts {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {

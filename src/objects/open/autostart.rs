@@ -111,8 +111,10 @@ async fn start(autostart: &Autostart) -> Result<(), String> {
 fn run(mut command: Command) -> Result<(), String> {
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let mut said = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(SAID_MAX).read_to_end(&mut said);
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.by_ref().take(SAID_MAX).read_to_end(&mut said);
+        // Closed now, the pipe would end a daemon that goes on writing.
+        let _ = io::copy(&mut stderr, &mut io::sink());
     }
     match child.wait() {
         Ok(status) if status.success() => Ok(()),
