@@ -316,3 +316,60 @@ impl Flow {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicU32, task::Wake};
+
+    use super::*;
+    use crate::protocol::remote;
+
+    #[derive(Default)]
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn link() -> Link {
+        let upload = &remote::PROCEDURES[remote::Procedure::STORAGE_VOL_UPLOAD.0 as usize - 1];
+        Link::new(upload, false, Arc::default())
+    }
+
+    #[test]
+    fn everyone_who_waits_for_the_end_hears_of_it() {
+        let link = link();
+        let halves = [Arc::new(Woken::default()), Arc::new(Woken::default())];
+        for half in &halves {
+            let waker = Waker::from(half.clone());
+            assert!(link.poll_closed(&mut Context::from_waker(&waker)).is_pending());
+            assert!(link.poll_closed(&mut Context::from_waker(&waker)).is_pending());
+        }
+        link.close();
+        assert_eq!(halves.map(|half| half.0.load(Ordering::SeqCst)), [1, 1]);
+    }
+
+    #[test]
+    fn who_reads_no_more_waits_no_more() {
+        let link = link();
+        let (polled, _) = link.poll_piece(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending() && link.is_awaited());
+        link.stop_reading();
+        assert!(!link.is_awaited());
+    }
+
+    #[test]
+    fn small_pieces_do_not_keep_the_buffer_that_they_came_in() {
+        let link = link();
+        let buffer = Bytes::from(vec![7; 256 * 1024]);
+        link.push(Piece::Data(buffer.slice(..4096)));
+        link.push(Piece::Data(buffer.slice(4096..)));
+        let next = || link.poll_piece(&mut Context::from_waker(Waker::noop())).0;
+        let inside = |data: &Bytes| buffer.as_ptr_range().contains(&data.as_ptr());
+        let Poll::Ready(Some(Ok(Piece::Data(small)))) = next() else { panic!() };
+        let Poll::Ready(Some(Ok(Piece::Data(large)))) = next() else { panic!() };
+        assert_eq!((small.len(), inside(&small), inside(&large)), (4096, false, true));
+    }
+}

@@ -311,7 +311,7 @@ fn a_daemon_that_cannot_start_says_why() {
     live(async {
         let user = User::nobody();
         let list = user.example("list");
-        user.script("libvirtd", "echo 'no room for a daemon' >&2; exit 3");
+        user.script("libvirtd", "echo 'no room for a daemon' >&2; seq 100000 >&2; exit 3");
         let directory = user.home.display().to_string();
         let said = user.run(&[("LIBVIRTD_PATH", &directory)], &[&list, "test:///default"]);
         assert!(!said.status.success(), "{said}");

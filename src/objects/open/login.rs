@@ -215,3 +215,24 @@ mod sasl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::uri::{Environment, NoFiles, Options, System};
+
+    #[test]
+    fn passwords_are_for_ways_that_are_known_to_hide_them() {
+        let (files, credentials) = (NoFiles, Credentials::none());
+        let environment = Environment::new(System::Linux, 0, &files);
+        for (uri, expected) in [
+            ("qemu:///system", Channel::Private),
+            ("qemu+ssh://host/system?command=/bin/ssh", Channel::Private),
+            ("qemu+tcp://host/system", Channel::Open),
+            ("qemu+ext:///system?command=/bin/tunnel", Channel::Open),
+        ] {
+            let plan = Plan::new(uri, Options::default(), &environment).unwrap();
+            assert_eq!(Login::new(&plan, &credentials).channel, expected, "{uri}");
+        }
+    }
+}

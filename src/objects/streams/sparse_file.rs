@@ -130,6 +130,10 @@ mod tests {
         let zeroes = 100_000..250_000;
         assert!(data.iter().enumerate().all(|(at, byte)| *byte == if zeroes.contains(&at) { 0 } else { 7 }));
         assert_eq!(read_at(&file, 299_999, 8).unwrap(), [7]);
+        write_at(&file, &[9], 299_999).unwrap();
+        assert_eq!(read_at(&file, 299_998, 8).unwrap(), [7, 9]);
+        // Others may use the same file, and its position, meanwhile.
+        assert_eq!((file.stream_position().unwrap(), length(&file).unwrap()), (300_000, 300_000));
         let first = next_data(&file, 0, 300_000).unwrap().unwrap();
         assert!(first.start == 0 && first.end >= 100_000, "{first:?}");
         assert_eq!(next_data(&file, 300_000, 300_000).unwrap(), None);

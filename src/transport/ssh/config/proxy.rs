@@ -69,7 +69,11 @@ fn read_hop(text: &str) -> Result<Hop, String> {
             _ => (address, None),
         },
     };
-    if host.is_empty() || user.is_some_and(str::is_empty) || !is_plain(host) || !user.is_none_or(is_plain) {
+    if host.is_empty()
+        || user.is_some_and(str::is_empty)
+        || !is_plain(host)
+        || !user.is_none_or(is_plain_user)
+    {
         return Err(wrong());
     }
     let port = port.map(self::port).transpose()?;
@@ -91,4 +95,27 @@ pub(super) fn is_plain(name: &str) -> bool {
 pub(super) fn is_plain_user(name: &str) -> bool {
     let special = |c: char| c.is_whitespace() || c.is_control() || "'`\"$;&<>|(){}".contains(c);
     !name.starts_with('-') && !name.ends_with('\\') && !name.contains(special)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_nothing_for_a_shell() {
+        for (name, host, user) in [
+            ("host.example", true, true),
+            ("fe80::1%eth0", true, true),
+            ("DOMAIN\\me", false, true),
+            ("a,b", false, true),
+            ("me\\", false, false),
+            ("-oProxyCommand=x", false, false),
+            ("$(x)", false, false),
+            ("a b", false, false),
+            ("a`x`", false, false),
+            ("a;x", false, false),
+        ] {
+            assert_eq!((is_plain(name), is_plain_user(name)), (host, user), "{name}");
+        }
+    }
 }
