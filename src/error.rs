@@ -40,8 +40,26 @@ pub enum Error {
     #[error("the connection is closed: {0}")]
     Closed(CloseReason),
 
+    /// A supervised connection was lost, or was not there, and the call was not made again over another one: there was none
+    /// in time, or it may have been carried out, and twice would do harm.
+    #[error("{what} {}: {cause}", match may_have_run {
+        false => "was not carried out",
+        true => "was interrupted, and may have been carried out",
+    })]
+    Interrupted {
+        /// The procedure.
+        what: &'static str,
+        /// Whether the daemon may have carried it out; if not, it has not.
+        may_have_run: bool,
+        /// Why there was no connection: mostly [`Closed`](Self::Closed) or [`Connect`](Self::Connect).
+        cause: Arc<Error>,
+    },
+
     /// The deadline passed.
     #[error("{what} {}", match waiting {
+        Waiting::ForReconnection => format!(
+            "had no connection within {after:?}: the last one was lost, and there was no other one yet"
+        ),
         Waiting::ForTurn => format!(
             "was not sent within {after:?}: as many calls as the daemon takes at once were waiting for answers"
         ),
@@ -173,6 +191,8 @@ pub enum Waiting {
     ForAnswer,
     /// The connection, while it was being opened.
     ForConnection,
+    /// The connection's return, if it is supervised: the daemon has not seen the call, or one that is safe to repeat.
+    ForReconnection,
     /// The reader of a data stream, who held up all others.
     ForReader,
     /// The end of what takes its time, such as a migration, which was then cancelled.
@@ -196,6 +216,19 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         self.remote().map(|error| error.code)
+    }
+
+    /// Tells whether the daemon may have carried out the call that has failed so: the connection ended or the deadline passed
+    /// while the answer was on its way. If not, it has not, or not wholly, and says so.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::Interrupted { may_have_run, .. } => *may_have_run,
+            Self::Timeout { waiting, .. } => matches!(waiting, Waiting::ForAnswer),
+            Self::Closed(_) | Self::Decode { .. } => true,
+            Self::Migrate(error) => error.cause.may_have_run(),
+            _ => false,
+        }
     }
 
     /// Returns why the connection ended, if that is the error.
@@ -303,9 +336,14 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self.cause() {
-            Self::Closed(reason) => {
-                matches!(reason, CloseReason::Eof | CloseReason::Io(_) | CloseReason::Keepalive { .. })
-            }
+            Self::Closed(reason) => match reason {
+                CloseReason::Eof
+                | CloseReason::Io(_)
+                | CloseReason::Keepalive { .. }
+                | CloseReason::Unresponsive { .. } => true,
+                CloseReason::GivenUp { error, .. } => error.is_transient(),
+                CloseReason::Client | CloseReason::Protocol(_) | CloseReason::Runtime => false,
+            },
             Self::Connect { source, .. } => UNREACHED.contains(&source.kind()),
             _ => self.is_timeout() || self.code_is_in(&TRANSIENT),
         }
@@ -328,10 +366,11 @@ impl Error {
         }
     }
 
-    /// What is asked about: of a migration, what stopped it.
+    /// What is asked about: of a migration, what stopped it; of a call that was interrupted, what interrupted it.
     fn cause(&self) -> &Self {
         match self {
             Self::Migrate(error) => error.cause.cause(),
+            Self::Interrupted { cause, .. } => cause.cause(),
             other => other,
         }
     }
@@ -553,6 +592,18 @@ pub enum CloseReason {
     /// The daemon sent something that the protocol does not allow, after which frames cannot be told apart or
     /// trusted.
     Protocol(Arc<dyn std::error::Error + Send + Sync>),
+    /// The daemon gave signs of life, and no answer to the question that a supervised connection asks it from time to time.
+    Unresponsive {
+        /// How long it had for the answer.
+        after: Duration,
+    },
+    /// A supervised connection was not restored within the time that its policy allows for it, or never will be.
+    GivenUp {
+        /// How long it was tried.
+        after: Duration,
+        /// What became of the last attempt.
+        error: Arc<Error>,
+    },
     /// The runtime that the connection's task ran on was shut down.
     Runtime,
 }
@@ -565,6 +616,10 @@ impl fmt::Display for CloseReason {
             Self::Io(error) => write!(f, "{error}"),
             Self::Keepalive { silence } => write!(f, "the daemon was silent for {silence:?}"),
             Self::Protocol(error) => write!(f, "the daemon broke the protocol: {error}"),
+            Self::Unresponsive { after } => {
+                write!(f, "the daemon lives, but did not answer within {after:?}")
+            }
+            Self::GivenUp { after, error } => write!(f, "given up after {after:?}: {error}"),
             Self::Runtime => f.write_str("the runtime that it ran on was shut down"),
         }
     }

@@ -50,6 +50,6 @@ pub use objects::{
     DomainStateReason, Event, Events, Interface, MigrateOptions, Network, NetworkFilter,
     NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, TypedValue,
     Uuid, UuidError, Version, VersionError, admin, collections, enums, events, fields, guest, guide, ledger,
-    migration, params, results, stats, streams,
+    migration, params, results, stats, streams, supervision,
 };
 pub use rpc::KeepaliveConfig;

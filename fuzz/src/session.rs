@@ -274,7 +274,7 @@ impl Run {
             });
             assert!(given_up, "a daemon that says nothing is not given up");
         }
-        let mut told: Vec<u32> = self.session.into_waiters().collect();
+        let mut told: Vec<u32> = self.session.into_waiters().map(|(_, waiter)| waiter).collect();
         told.sort_unstable();
         let mut expected: Vec<u32> = self.waiting.into_values().map(|(_, waiter)| waiter).collect();
         expected.sort_unstable();

@@ -1,10 +1,16 @@
 //! The connection to a daemon, and how it is opened.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use super::{
     enums::TypedParameterFlags,
     open::{self, CredentialRequest, Credentials, Secret},
+    supervision::Supervision,
 };
 use crate::{
     error::{CloseReason, Error, Result},
@@ -36,11 +42,31 @@ pub struct Connection {
 
 struct Inner {
     uri: String,
-    features: Features,
+    /// What was found when it was opened, the last time if it is supervised.
+    found: Arc<Found>,
     /// How it was opened, where the same can be done again.
     builder: Option<Builder>,
-    /// What it runs over.
-    carrier: open::Carrier,
+    /// Who opens it again when it is lost.
+    supervision: Option<Supervision>,
+}
+
+/// What a connection was found to be when it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Found(RwLock<(Features, open::Carrier)>);
+
+impl Found {
+    fn new(features: Features, carrier: open::Carrier) -> Self {
+        Self(RwLock::new((features, carrier)))
+    }
+
+    fn get(&self) -> (Features, open::Carrier) {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over what was found on another one.
+    pub(super) fn update(&self, other: &Connection) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = other.inner.found.get();
+    }
 }
 
 /// A feature that a daemon or its driver may have, by libvirt's number (`VIR_DRV_FEATURE_*`).
@@ -75,6 +101,13 @@ pub(super) struct Features {
     pub(super) typed_param_string: bool,
     /// The daemon can say when its own connection to the hypervisor ends.
     pub(super) close_callback: bool,
+}
+
+impl Default for Features {
+    /// What each libvirt since 1.2.16 has.
+    fn default() -> Self {
+        Self { event_callback: true, typed_param_string: true, close_callback: true }
+    }
 }
 
 /// How a connection is to be opened: see [`Connection::builder`].
@@ -279,15 +312,39 @@ impl Connection {
     }
 
     pub(super) fn new(client: Client, uri: String, features: Features) -> Self {
-        let inner = Inner { uri, features, builder: None, carrier: open::Carrier::default() };
+        let found = Arc::new(Found::new(features, open::Carrier::default()));
+        let inner = Inner { uri, found, builder: None, supervision: None };
         Self { inner: Arc::new(inner), client }
     }
 
     /// Keeps how the connection was opened, and what it runs over.
     pub(super) fn opened_by(self, builder: Builder, carrier: open::Carrier) -> Self {
-        let Inner { uri, features, .. } = &*self.inner;
-        let inner = Inner { uri: uri.clone(), features: *features, builder: Some(builder), carrier };
+        let found = Arc::new(Found::new(self.features(), carrier));
+        let inner = Inner { uri: self.inner.uri.clone(), found, builder: Some(builder), supervision: None };
         Self { inner: Arc::new(inner), client: self.client }
+    }
+
+    /// Makes a connection that is opened by somebody else, again and again.
+    pub(super) fn supervised_by(
+        client: Client,
+        uri: String,
+        builder: Builder,
+        found: Arc<Found>,
+        supervision: Supervision,
+    ) -> Self {
+        let inner = Inner { uri, found, builder: Some(builder), supervision: Some(supervision) };
+        Self { inner: Arc::new(inner), client }
+    }
+
+    /// Returns how it was opened, where the same can be done again.
+    pub(super) fn opened_how(&self) -> Option<&Builder> {
+        self.inner.builder.as_ref()
+    }
+
+    /// Returns who opens the connection again when it is lost, and how that stands; `None` if nobody does.
+    #[must_use]
+    pub fn supervision(&self) -> Option<Supervision> {
+        self.inner.supervision.clone()
     }
 
     /// Opens another connection as this one was opened, within a limit. `None` for one that was opened over the program's own
@@ -313,8 +370,8 @@ impl Connection {
     }
 
     #[cfg(feature = "ssh")]
-    pub(super) fn carrier(&self) -> &open::Carrier {
-        &self.inner.carrier
+    pub(super) fn carrier(&self) -> open::Carrier {
+        self.inner.found.get().1
     }
 
     /// Returns the raw layer, which can make any call of the protocol.
@@ -338,13 +395,13 @@ impl Connection {
     }
 
     pub(super) fn features(&self) -> Features {
-        self.inner.features
+        self.inner.found.get().0
     }
 
     /// Returns the flag that asks for typed parameters that are strings, if the daemon knows it
     /// (`VIR_TYPED_PARAM_STRING_OKAY`).
     pub(super) fn flag_for_strings(&self) -> u32 {
-        if self.inner.features.typed_param_string { TypedParameterFlags::STRING_OKAY.bits() } else { 0 }
+        if self.features().typed_param_string { TypedParameterFlags::STRING_OKAY.bits() } else { 0 }
     }
 
     /// Tells the daemon goodbye, once no subscription is on its way or being cancelled; writes what was handed over before, and
@@ -358,7 +415,25 @@ impl Connection {
     /// Dropped before the goodbye has had its turn, the future changes nothing; dropped later, the connection may end or
     /// live on until its last clone is dropped.
     pub async fn close(self) -> Result<()> {
-        goodbye(&self.client, remote::ConnectCloseArgs).await
+        let current = self.client.current();
+        // First, so that nobody opens another one.
+        self.client.stop_supervision();
+        match current {
+            Some(client) => goodbye(&client, remote::ConnectCloseArgs).await,
+            // It is supervised, and down.
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the daemon for its version, and returns how long the answer took: it and its hypervisor driver's worker threads
+    /// are there (`CONNECT_GET_LIB_VERSION`).
+    ///
+    /// # Errors
+    /// As any call; the deadline, if there is one.
+    pub async fn ping(&self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.client.call(remote::ConnectGetLibVersionArgs).await?;
+        Ok(begun.elapsed())
     }
 
     /// Waits for the connection's end and returns its reason.
@@ -388,7 +463,8 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("uri", &self.inner.uri)
             .field("client", &self.client)
-            .field("carrier", &self.inner.carrier)
+            .field("found", &self.inner.found)
+            .field("supervision", &self.inner.supervision)
             .finish()
     }
 }

@@ -3,7 +3,7 @@
 //!
 #![doc = include_str!(concat!(env!("OUT_DIR"), "/ledger.md"))]
 
-use crate::protocol::{Program, admin, lxc, qemu, remote};
+use crate::protocol::{ProcedureInfo, Program, admin, lxc, qemu, remote};
 
 /// What has become of one procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +52,17 @@ pub fn entries() -> impl ExactSizeIterator<Item = &'static Entry> {
     ENTRIES.iter()
 }
 
+/// Returns what has become of one procedure.
+#[must_use]
+pub fn entry(procedure: &ProcedureInfo) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.number == procedure.number && entry.program == procedure.program)
+}
+
 include!(concat!(env!("OUT_DIR"), "/ledger.rs"));
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ProcedureInfo;
 
     #[test]
     fn no_procedure_is_left_out() {

@@ -27,6 +27,7 @@ pub mod results;
 mod serde_impl;
 pub mod stats;
 pub mod streams;
+pub mod supervision;
 mod uuid;
 mod version;
 

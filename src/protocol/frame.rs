@@ -121,6 +121,13 @@ pub fn set_serial(frame: &mut [u8], serial: u32) {
     }
 }
 
+/// Reads the length of the encoded frame that `frames` starts with, and its serial.
+pub(crate) fn length_and_serial(frames: &[u8]) -> Option<(usize, u32)> {
+    let length = u32::from_be_bytes(*frames.first_chunk()?);
+    let serial = u32::from_be_bytes(frames.get(SERIAL)?.try_into().ok()?);
+    Some((usize::try_from(length).ok()?, serial))
+}
+
 fn carries_descriptors(kind: MessageType) -> bool {
     matches!(kind, MessageType::CALL_WITH_FDS | MessageType::REPLY_WITH_FDS)
 }

@@ -5,29 +5,23 @@
 //! with others that wait. The reply is taken out of the read buffer without a copy, matched by serial, sent
 //! back through a oneshot, and decoded in the caller's task.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
-    task::JoinHandle,
-};
-use tracing::{Instrument, Span, field};
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Wire,
-    driver::{self, Driver},
-    events::{Family, Key, Queue, Subscription},
+    Config, KeepaliveConfig, Wire,
+    command::{Command, Failure, Request},
+    conversation::{Conversation, traced},
+    events::Subscription,
     hook::ErrorHook,
-    link::{Flow, Link},
-    registrations::{EventSource, Registration, Registrations, Unsettled},
+    link::Link,
+    queue::Queue,
+    registrations::{EventSource, register_all},
     session::{Answer, Refusal},
-    stream::{Outgoing, Stream},
+    stream::Stream,
+    supervised::{Attempts, Patience, Supervised, Supervisor},
 };
 use crate::{
     error::{CloseReason, Error, Result, Waiting},
@@ -38,147 +32,23 @@ use crate::{
     xdr::{self, Encode, from_bytes},
 };
 
-/// How a connection behaves.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default))]
-#[non_exhaustive]
-pub struct Config {
-    /// How many calls may be without a reply at once; more wait their turn. The default of 4 is one less than
-    /// the daemon's default `max_client_requests`: at its limit a daemon stops reading, keepalive included,
-    /// and then takes its own silence for ours.
-    pub in_flight: usize,
-    /// How long a call may take, unless [`Client::with_timeout`] says otherwise. Without one (the default), it
-    /// may take as long as the connection lives, as saving or migrating a domain does.
-    pub call_timeout: Option<Duration>,
-    /// How many events may wait in each subscription before some are dropped, which is reported. 1,024 by
-    /// default.
-    pub event_queue: usize,
-    /// How many bytes of data streams may wait for their readers, of all streams together, before nothing more is read;
-    /// three times as many as long as others wait. 4 MiB by default.
-    pub stream_buffer: usize,
-    /// Who is told of every error that calls and subscriptions give; nobody by default.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    pub on_error: Option<ErrorHook>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            in_flight: 4,
-            call_timeout: None,
-            event_queue: 1024,
-            stream_buffer: 4 * 1024 * 1024,
-            on_error: None,
-        }
-    }
-}
-
-/// When a silent daemon is given up: after `interval` × (`count` + 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct KeepaliveConfig {
-    /// How long the daemon may be silent before it is asked for a sign of life.
-    pub interval: Duration,
-    /// How many such questions in a row may go without an answer.
-    pub count: u32,
-}
-
-impl Default for KeepaliveConfig {
-    /// Five seconds, five times: half a minute, as the daemon itself does by default.
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(5), count: 5 }
-    }
-}
-
 /// A connection's raw layer: makes any call of the protocol. Cheap to clone; all clones share the connection,
 /// which ends when the last of them (and of what was made from them) is dropped.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    via: Via,
     timeout: Option<Duration>,
-}
-
-struct Shared {
-    commands: mpsc::UnboundedSender<Command>,
-    permits: Arc<Semaphore>,
-    closed: watch::Receiver<Option<CloseReason>>,
     event_queue: usize,
     on_error: Option<ErrorHook>,
-    passes_descriptors: bool,
-    registrations: Registrations,
-    flow: Arc<Flow>,
-    /// Where the driver runs, and whatever else must live as long as the connection.
-    runtime: Handle,
 }
 
-/// What handles ask the driver for.
-pub(super) enum Command {
-    Call(CallCommand),
-    Keepalive(KeepaliveConfig),
-    /// One more reader of a registration's events.
-    Join {
-        key: Key,
-        queue: Arc<Queue>,
-        joined: oneshot::Sender<()>,
-    },
-    /// One less.
-    Leave {
-        key: Key,
-        queue: Arc<Queue>,
-    },
-    /// Something to write in a data stream.
-    Send {
-        link: Arc<Link>,
-        outgoing: Outgoing,
-    },
-    /// Nobody holds a data stream any more.
-    Abandon(Arc<Link>),
-    /// There is room for data again, or somebody waits for it.
-    Resume,
-    Close,
-}
-
-/// A call that waits for its turn.
-struct Request {
-    procedure: &'static ProcedureInfo,
-    frame: Vec<u8>,
-    descriptors: Vec<Descriptor>,
-    /// Where the events go, if it is a registration.
-    subscribe: Option<Subscriber>,
-    /// The data stream that it opens.
-    stream: Option<Arc<Link>>,
-}
-
-/// Where the events of a registration go, and what they are known by.
-pub(super) struct Subscriber {
-    pub(super) family: Family,
-    /// None for the callback id that the reply has.
-    pub(super) number: Option<i32>,
-    pub(super) queue: Arc<Queue>,
-}
-
-impl Request {
-    fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
-        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None }
-    }
-}
-
-/// A call on its way to the driver.
-pub(super) struct CallCommand {
-    pub(super) procedure: &'static ProcedureInfo,
-    pub(super) frame: Vec<u8>,
-    pub(super) descriptors: Vec<Descriptor>,
-    pub(super) waiter: Waiter,
-}
-
-/// Who waits for a reply. It holds the permit until the reply is there, even when the caller has gone: the daemon
-/// is busy with the call all the same.
-pub(super) struct Waiter {
-    pub(super) reply: oneshot::Sender<Result<Reply>>,
-    pub(super) subscribe: Option<Subscriber>,
-    pub(super) stream: Option<Arc<Link>>,
-    pub(super) _permit: OwnedSemaphorePermit,
+/// What calls go through.
+#[derive(Clone)]
+enum Via {
+    /// This conversation and no other.
+    One(Arc<Conversation>),
+    /// The conversation that there is at the time.
+    Supervised(Arc<Supervised>),
 }
 
 /// The results of a call, not decoded.
@@ -210,7 +80,7 @@ pub(super) fn undecodable(procedure: &ProcedureInfo, error: xdr::DecodeError) ->
     Error::Decode { what: procedure.name, cause: Arc::new(error) }
 }
 
-fn not_understood(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
+pub(super) fn not_understood(procedure: &ProcedureInfo, error: xdr::DecodeError) -> Error {
     tracing::debug!(procedure = procedure.name, %error, "not understood");
     undecodable(procedure, error)
 }
@@ -222,33 +92,51 @@ impl Client {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(wire: impl Wire, config: &Config) -> Self {
-        let (commands, received) = mpsc::unbounded_channel();
-        let (closing, closed) = watch::channel(None);
-        let permits = Arc::new(Semaphore::new(config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        let passes_descriptors = wire.passes_descriptors();
-        let flow = Arc::new(Flow::default());
-        let driver = Driver::new(wire, received, closing, flow.clone(), config.stream_buffer);
-        tokio::spawn(driver.run().instrument(Span::current()));
-        Self {
-            shared: Arc::new(Shared {
-                commands,
-                permits,
-                closed,
-                event_queue: config.event_queue,
-                on_error: config.on_error.clone(),
-                passes_descriptors,
-                registrations: Registrations::default(),
-                flow,
-                runtime: Handle::current(),
-            }),
-            timeout: config.call_timeout,
+        Self::new(Via::One(Arc::new(Conversation::start(wire, config))), config)
+    }
+
+    /// Makes a client whose calls go through one conversation after another, and the one who is to provide them.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn supervised(config: &Config, patience: Patience) -> (Self, Supervisor) {
+        let (supervised, supervisor) = Supervised::start(patience);
+        (Self::new(Via::Supervised(supervised), config), supervisor)
+    }
+
+    fn new(via: Via, config: &Config) -> Self {
+        let Config { call_timeout: timeout, event_queue, on_error, .. } = config.clone();
+        Self { via, timeout, event_queue, on_error }
+    }
+
+    /// Returns a handle to one conversation only.
+    fn of(&self, conversation: Arc<Conversation>) -> Self {
+        Self { via: Via::One(conversation), ..self.clone() }
+    }
+
+    /// Returns a handle to the conversation that there is now, and to no other; `None` if there is none.
+    pub(crate) fn current(&self) -> Option<Self> {
+        match &self.via {
+            Via::One(_) => Some(self.clone()),
+            Via::Supervised(supervised) => supervised.current().map(|current| self.of(current)),
         }
+    }
+
+    /// Returns a handle to the conversation that there is now, for what must not be continued over another one.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if there is none; `what` was to be done then.
+    pub(crate) fn pinned(&self, what: &'static str) -> Result<Self> {
+        self.current().ok_or_else(|| {
+            let cause = Error::Closed(self.close_reason().unwrap_or(CloseReason::Eof));
+            Error::Interrupted { what, may_have_run: false, cause: Arc::new(cause) }
+        })
     }
 
     /// Returns a handle to the same connection whose calls have another deadline, or none.
     #[must_use]
     pub fn with_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
-        Self { shared: self.shared.clone(), timeout: timeout.into() }
+        Self { timeout: timeout.into(), ..self.clone() }
     }
 
     /// Calls the procedure that `arguments` belong to, and returns its results.
@@ -331,14 +219,45 @@ impl Client {
         }
         let frame = encode(procedure, &arguments, 0)?;
         drop(arguments);
-        let carries_holes = asks_for_holes(procedure, &frame);
-        let link = Arc::new(Link::new(procedure, carries_holes, self.shared.flow.clone()));
-        // Dropped with the future, it aborts whatever becomes of the call.
-        let stream = Stream::new(self.clone(), link.clone());
-        let request = Request { stream: Some(link), ..Request::new(procedure, frame) };
-        let Reply { payload, .. } = self.exchange(request).await?;
+        let opening = self.open_in_time(procedure, frame);
+        let (Reply { payload, .. }, stream) = traced(procedure, opening, |(reply, _)| reply).await?;
         let reply = from_bytes(&payload).map_err(|error| not_understood(procedure, error))?;
         Ok((reply, stream))
+    }
+
+    async fn open_in_time(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+    ) -> Result<(Reply, Stream)> {
+        let mut waiting = Waiting::ForReconnection;
+        match within(self.timeout, self.open_unbounded(procedure, frame, &mut waiting)).await {
+            Ok(opened) => opened,
+            Err(after) => Err(Error::Timeout { what: procedure.name, after, waiting }),
+        }
+    }
+
+    /// Opens a stream, which belongs to one conversation and ends with it.
+    async fn open_unbounded(
+        &self,
+        procedure: &'static ProcedureInfo,
+        frame: Vec<u8>,
+        waiting: &mut Waiting,
+    ) -> Result<(Reply, Stream)> {
+        let carries_holes = asks_for_holes(procedure, &frame);
+        let mut attempts = Attempts::new(procedure);
+        loop {
+            *waiting = Waiting::ForReconnection;
+            let conversation = self.conversation(&attempts).await?;
+            let link = Arc::new(Link::new(procedure, carries_holes, conversation.flow.clone()));
+            // Dropped with the future, it aborts whatever becomes of the call.
+            let stream = Stream::new(self.of(conversation.clone()), link.clone());
+            let request = Request { stream: Some(link), ..Request::new(procedure, frame.clone()) };
+            match conversation.exchange(request, waiting).await {
+                Ok(reply) => return Ok((reply, stream)),
+                Err(failure) => self.again(&mut attempts, failure)?,
+            }
+        }
     }
 
     /// Registers for the events of a source, and returns them as they come. A daemon takes the same registration only
@@ -376,44 +295,35 @@ impl Client {
         &self,
         sources: impl IntoIterator<Item = EventSource>,
     ) -> Result<(Subscription, Vec<(usize, Error)>)> {
-        let queue = Queue::new(self.shared.event_queue);
-        let client = self.with_timeout(None);
-        // On tasks of their own, without a deadline: whoever stops waiting cannot cancel a registration that they have
-        // not heard of, so the task hears of it and drops it.
-        let mut registering: Vec<(&ProcedureInfo, JoinHandle<_>)> = sources
-            .into_iter()
-            .map(|source| {
-                let procedure = source.procedure;
-                let unsettled = Unsettled::begin(&client);
-                let begin = Registration::begin(client.clone(), source, queue.clone());
-                // If nobody takes them, the registration is dropped first, and so settled once it is cancelled.
-                let begin = async move { (begin.await, unsettled) };
-                (procedure, self.runtime().spawn(begin.instrument(Span::current())))
-            })
-            .collect();
-        let end =
-            self.timeout.and_then(|after| tokio::time::Instant::now().checked_add(after).zip(Some(after)));
-        let (mut registrations, mut refused) = (Vec::new(), Vec::new());
-        for (place, (procedure, registering)) in registering.iter_mut().enumerate() {
-            let registered = match end {
-                None => registering.await,
-                Some((end, after)) => tokio::time::timeout_at(end, registering).await.map_err(|_| {
-                    Error::Timeout { what: procedure.name, after, waiting: Waiting::ForAnswer }
-                })?,
-            };
-            match registered.map_or_else(|_| Err(self.closed_error()), |(registered, _)| registered) {
-                Ok(registration) => registrations.push(registration),
-                Err(error @ Error::Remote(_)) => refused.push((place, error)),
-                Err(error) => return Err(error),
+        let sources: Vec<EventSource> = sources.into_iter().collect();
+        match &self.via {
+            Via::One(conversation) => {
+                let queue = Queue::new(self.event_queue);
+                let (registrations, refused) =
+                    register_all(conversation, &sources, &queue, self.timeout).await?;
+                Ok((Subscription::new(queue, registrations, self.on_error.clone()), refused))
+            }
+            Via::Supervised(supervised) => {
+                let Some(first) = sources.first().map(|source| source.procedure) else {
+                    let queue = Queue::new(self.event_queue);
+                    return Ok((Subscription::new(queue, Vec::new(), None), Vec::new()));
+                };
+                let subscribing = supervised.subscribe(&sources, self.event_queue, self.on_error.clone());
+                match within(self.timeout, subscribing).await {
+                    Ok(subscribed) => subscribed,
+                    Err(after) => {
+                        Err(Error::Timeout { what: first.name, after, waiting: Waiting::ForAnswer })
+                    }
+                }
             }
         }
-        let subscription = Subscription::new(queue, registrations, self.shared.on_error.clone());
-        Ok((subscription, refused))
     }
 
+    /// Asks the driver for something, if there is one.
     pub(super) fn command(&self, command: Command) {
-        // Once the connection has ended, all who wait have been told.
-        let _ = self.shared.commands.send(command);
+        if let Some(conversation) = self.current_conversation() {
+            conversation.command(command);
+        }
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {
@@ -422,63 +332,57 @@ impl Client {
 
     /// Returns where the connection's task runs, for work that goes on when whoever wanted it has gone.
     pub(crate) fn runtime(&self) -> &Handle {
-        &self.shared.runtime
-    }
-
-    pub(super) fn registrations(&self) -> &Registrations {
-        &self.shared.registrations
-    }
-
-    /// Registers at the daemon and returns what the events are known by.
-    pub(super) async fn register(&self, source: EventSource, queue: Arc<Queue>) -> Result<i32> {
-        let EventSource { procedure, frame, family, number, .. } = source;
-        let subscribe = Some(Subscriber { family, number, queue });
-        let reply = self.exchange(Request { subscribe, ..Request::new(procedure, frame) }).await?;
-        driver::event_number(number, &reply).map_err(|error| not_understood(procedure, error))
-    }
-
-    /// Has the events of a registration delivered to one more queue, from when this returns.
-    pub(super) async fn join(&self, key: Key, queue: Arc<Queue>) -> Result<()> {
-        let (joined, done) = oneshot::channel();
-        let _ = self.shared.commands.send(Command::Join { key, queue, joined });
-        done.await.map_err(|_| self.closed_error())
-    }
-
-    /// Has no more events delivered to a queue.
-    pub(super) fn leave(&self, key: Key, queue: Arc<Queue>) {
-        let _ = self.shared.commands.send(Command::Leave { key, queue });
+        match &self.via {
+            Via::One(conversation) => &conversation.runtime,
+            Via::Supervised(supervised) => &supervised.runtime,
+        }
     }
 
     /// Waits until no registration is on its way, nor the cancelling of one whose last reader has gone.
     pub(crate) async fn settle(&self) {
-        self.shared.registrations.settle().await;
-    }
-
-    pub(super) async fn cancel_registration(&self, cancel: &'static ProcedureInfo, arguments: Bytes) {
-        let Ok(frame) = encode_call(cancel, &arguments, 0) else { return };
-        if let Err(error) = self.exchange(Request::new(cancel, frame)).await {
-            tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
+        if let Some(conversation) = self.current_conversation() {
+            conversation.registrations.settle().await;
         }
     }
 
     /// Tells whether open files can be passed: over Unix sockets they can.
     #[must_use]
     pub fn passes_descriptors(&self) -> bool {
-        self.shared.passes_descriptors
+        match &self.via {
+            Via::One(conversation) => conversation.passes_descriptors,
+            Via::Supervised(supervised) => supervised.passes_descriptors(),
+        }
     }
 
     /// Watches from now on whether the daemon gives signs of life, and ends the connection if it does not. An interval of
     /// zero ends the watch.
     /// Only for daemons that have said that they support it (feature 10 of `CONNECT_SUPPORTS_FEATURE`).
     pub fn start_keepalive(&self, config: KeepaliveConfig) {
-        let _ = self.shared.commands.send(Command::Keepalive(config));
+        self.command(Command::Keepalive(config));
     }
 
     /// Writes what was handed over before, ends the connection, and returns when that is done. Calls without a
     /// reply end with [`CloseReason::Client`].
     pub async fn close(&self) {
-        let _ = self.shared.commands.send(Command::Close);
-        self.closed().await;
+        let conversation = self.current_conversation();
+        // First, so that nobody opens another one.
+        self.stop_supervision();
+        if let Some(conversation) = conversation {
+            conversation.command(Command::Close);
+            conversation.closed().await;
+        }
+    }
+
+    /// Has nobody provide conversations any more. The one that there is goes on, for whoever has a handle to it.
+    pub(crate) fn stop_supervision(&self) {
+        if let Via::Supervised(supervised) = &self.via {
+            supervised.end(CloseReason::Client);
+        }
+    }
+
+    /// Ends the connection at once, for a reason that everyone is told.
+    pub(crate) fn abort(&self, reason: CloseReason) {
+        self.command(Command::Abort(reason));
     }
 
     /// Waits for the connection's end and returns its reason.
@@ -486,11 +390,14 @@ impl Client {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
-        let mut closed = self.shared.closed.clone();
-        async move {
-            match closed.wait_for(Option::is_some).await {
-                Ok(reason) => reason.clone().unwrap_or(CloseReason::Runtime),
-                Err(_) => CloseReason::Runtime,
+        let via = match &self.via {
+            Via::One(conversation) => Ok(conversation.closed()),
+            Via::Supervised(supervised) => Err(supervised.ended()),
+        };
+        async {
+            match via {
+                Ok(closed) => closed.await,
+                Err(ended) => ended.await,
             }
         }
     }
@@ -498,66 +405,64 @@ impl Client {
     /// Returns why the connection has ended, or `None` while it lives.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.shared.closed.borrow().clone()
+        match &self.via {
+            Via::One(conversation) => conversation.close_reason(),
+            Via::Supervised(supervised) => supervised.end_reason(),
+        }
+    }
+
+    pub(super) fn current_conversation(&self) -> Option<Arc<Conversation>> {
+        match &self.via {
+            Via::One(conversation) => Some(conversation.clone()),
+            Via::Supervised(supervised) => supervised.current(),
+        }
+    }
+
+    /// Waits for a conversation to make a call in.
+    async fn conversation(&self, attempts: &Attempts) -> Result<Arc<Conversation>> {
+        match &self.via {
+            Via::One(conversation) => Ok(conversation.clone()),
+            Via::Supervised(supervised) => supervised.conversation(attempts).await,
+        }
+    }
+
+    /// Decides whether what has failed is to be tried again.
+    fn again(&self, attempts: &mut Attempts, failure: Failure) -> Result<()> {
+        match (&self.via, failure) {
+            (Via::Supervised(supervised), Failure::Lost { reason, handed_over }) => {
+                supervised.again(attempts, reason, handed_over)
+            }
+            (_, failure) => Err(failure.into()),
+        }
     }
 
     /// Sends a call and waits for its reply, within the deadline.
     async fn exchange(&self, request: Request) -> Result<Reply> {
-        let span = tracing::debug_span!("call", procedure = request.procedure.name, serial = field::Empty);
-        let observed = (!span.is_disabled()).then(|| (span.clone(), Instant::now()));
-        let result = self.exchange_in_time(request).instrument(span).await;
-        if let Some((span, begun)) = observed {
-            let _entered = span.enter();
-            let elapsed = begun.elapsed();
-            match &result {
-                Ok(reply) => {
-                    span.record("serial", reply.serial);
-                    tracing::debug!(?elapsed, bytes = reply.payload.len(), "replied");
-                }
-                Err(error) => tracing::debug!(?elapsed, %error, "failed"),
-            }
-        }
-        result
+        traced(request.procedure, self.exchange_in_time(request), |reply| reply).await
     }
 
     async fn exchange_in_time(&self, request: Request) -> Result<Reply> {
         let what = request.procedure.name;
-        let mut waiting = Waiting::ForTurn;
-        let exchange = self.exchange_unbounded(request, &mut waiting);
-        match self.timeout {
-            None => exchange.await,
-            Some(after) => match tokio::time::timeout(after, exchange).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::Timeout { what, after, waiting }),
-            },
+        let mut waiting = Waiting::ForReconnection;
+        match within(self.timeout, self.exchange_unbounded(request, &mut waiting)).await {
+            Ok(replied) => replied,
+            Err(after) => Err(Error::Timeout { what, after, waiting }),
         }
     }
 
     async fn exchange_unbounded(&self, request: Request, waiting: &mut Waiting) -> Result<Reply> {
-        let permits = self.shared.permits.clone();
-        // The semaphore is never closed: when the connection ends, those who have permits give them back.
-        let Ok(permit) = permits.acquire_owned().await else { return Err(self.closed_error()) };
-        let (reply, replied) = oneshot::channel();
-        let Request { procedure, frame, descriptors, subscribe, stream } = request;
-        let waiter = Waiter { reply, subscribe, stream, _permit: permit };
-        let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
-        if self.shared.commands.send(command).is_err() {
-            return Err(self.closed_error());
+        match &self.via {
+            Via::One(conversation) => Ok(conversation.exchange(request, waiting).await?),
+            Via::Supervised(supervised) => supervised.exchange(request, waiting).await,
         }
-        *waiting = Waiting::ForAnswer;
-        replied.await.unwrap_or_else(|_| Err(self.closed_error()))
     }
 
     /// Tells the hook of an error that a user is about to get.
     pub(crate) fn observed<T>(&self, result: Result<T>) -> Result<T> {
-        if let (Err(error), Some(hook)) = (&result, &self.shared.on_error) {
+        if let (Err(error), Some(hook)) = (&result, &self.on_error) {
             hook.tell(error);
         }
         result
-    }
-
-    fn closed_error(&self) -> Error {
-        Error::Closed(self.close_reason().unwrap_or(CloseReason::Runtime))
     }
 }
 
@@ -565,9 +470,17 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
             .field("closed", &self.close_reason())
-            .field("free_calls", &self.shared.permits.available_permits())
+            .field("free_calls", &self.current_conversation().map(|conversation| conversation.free_calls()))
             .field("timeout", &self.timeout)
             .finish()
+    }
+}
+
+/// Does `doing` within a limit, which is returned if it is not enough.
+async fn within<T>(limit: Option<Duration>, doing: impl Future<Output = T>) -> Result<T, Duration> {
+    match limit {
+        None => Ok(doing.await),
+        Some(after) => timeout(after, doing).await.map_err(|_| after),
     }
 }
 

@@ -17,7 +17,8 @@ use tokio::{
 
 use super::{
     Wire,
-    client::{CallCommand, Command, Reply, Subscriber, Waiter, undecodable},
+    client::{Reply, undecodable},
+    command::{CallCommand, Command, Failure, Subscriber, Waiter},
     events::{Routed, Router},
     link::{Flow, Link},
     links::{self, Links},
@@ -106,13 +107,15 @@ impl<W: Wire> Driver<W> {
         });
         self.router.close(&reason);
         self.links.close(&reason);
-        for waiter in std::mem::take(&mut self.session).into_waiters() {
-            waiter.fail(&reason);
+        // Of what was not written whole, the daemon has done nothing.
+        let unsent = self.outbox.unsent();
+        for (serial, waiter) in std::mem::take(&mut self.session).into_waiters() {
+            waiter.fail(&reason, !unsent.contains(&serial));
         }
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Call(call) => call.waiter.fail(&reason),
+                Command::Call(call) => call.waiter.fail(&reason, false),
                 Command::Send { link, .. } => link.fail(Error::Closed(reason.clone())),
                 _ => {}
             }
@@ -126,7 +129,9 @@ impl<W: Wire> Driver<W> {
         if let Err(reason) = self.poll_read(cx) {
             return Poll::Ready(reason);
         }
-        self.poll_commands(cx);
+        if let Err(reason) = self.poll_commands(cx) {
+            return Poll::Ready(reason);
+        }
         if self.paused && self.may_read() {
             // A call that was just made may be answered behind the data.
             cx.waker().wake_by_ref();
@@ -155,7 +160,7 @@ impl<W: Wire> Driver<W> {
     }
 
     /// Takes what handles ask for.
-    fn poll_commands(&mut self, cx: &mut Context<'_>) {
+    fn poll_commands(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         while !self.leaving && self.broken.is_none() {
             match self.commands.poll_recv(cx) {
                 Poll::Ready(Some(Command::Call(call))) => self.begin_call(call),
@@ -173,9 +178,11 @@ impl<W: Wire> Driver<W> {
                 // Whether there is room is looked at in any case.
                 Poll::Ready(Some(Command::Resume)) => {}
                 Poll::Ready(Some(Command::Close) | None) => self.leaving = true,
-                Poll::Pending => return,
+                Poll::Ready(Some(Command::Abort(reason))) => return Err(reason),
+                Poll::Pending => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// Tells whether the daemon has had long enough to accept what is left to write.
@@ -192,7 +199,7 @@ impl<W: Wire> Driver<W> {
         }
         if !descriptors.is_empty() && !self.wire.passes_descriptors() {
             let reason = format!("{}: only a Unix socket can pass descriptors", procedure.name);
-            let _ = waiter.reply.send(Err(Error::Unsupported(reason)));
+            let _ = waiter.reply.send(Err(Error::Unsupported(reason).into()));
             return;
         }
         if waiter.subscribe.is_some() {
@@ -355,7 +362,7 @@ impl<W: Wire> Driver<W> {
                 if let Some(link) = &waiter.stream {
                     self.opened(serial, link, &reply, abort);
                 }
-                if waiter.reply.send(reply).is_err() {
+                if waiter.reply.send(reply.map_err(Failure::Error)).is_err() {
                     tracing::debug!(
                         serial,
                         procedure = procedure.name,
@@ -473,12 +480,6 @@ impl<W> Drop for Driver<W> {
             closed.get_or_insert(reason);
             first
         });
-    }
-}
-
-impl Waiter {
-    fn fail(self, reason: &CloseReason) {
-        let _ = self.reply.send(Err(Error::Closed(reason.clone())));
     }
 }
 

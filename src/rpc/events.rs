@@ -8,14 +8,20 @@
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{hook::ErrorHook, registrations::Registration};
+use super::{
+    hook::ErrorHook,
+    queue::{MOST_BYTES, Queue},
+    registrations::Registration,
+    supervised::Lasting,
+};
 use crate::{
     error::{CloseReason, Error},
     protocol::{ProcedureInfo, qemu, remote},
@@ -91,18 +97,32 @@ pub enum Notice {
         /// How many.
         missed: u64,
     },
+    /// The supervised connection was lost, and is back. What happened in between was not reported.
+    Gap {
+        /// When something was last heard of the daemon, as far as is known.
+        since: SystemTime,
+    },
 }
 
 /// The events that were registered for, as a stream, in the order in which they came. Dropping it cancels the
 /// registrations, unless others share them.
 ///
-/// The stream ends after an error that says why the connection was closed; at once if nothing was registered for.
+/// The stream ends after an error that says why the connection was closed; at once if nothing was registered for. Over a
+/// supervised connection it goes on after a [`Notice::Gap`]; if the daemon then refuses one of the registrations, that error
+/// comes next, and the others go on.
 #[derive(Debug)]
 #[must_use = "dropping a subscription cancels it"]
 pub struct Subscription {
     queue: Arc<Queue>,
     on_error: Option<ErrorHook>,
-    registrations: Vec<Registration>,
+    registered: Registered,
+}
+
+/// What a subscription holds, so that it is cancelled with it.
+#[derive(Debug)]
+enum Registered {
+    Here(Vec<Registration>),
+    Lasting(Arc<Lasting>),
 }
 
 impl Subscription {
@@ -111,7 +131,18 @@ impl Subscription {
         registrations: Vec<Registration>,
         on_error: Option<ErrorHook>,
     ) -> Self {
-        Self { queue, on_error, registrations }
+        Self { queue, on_error, registered: Registered::Here(registrations) }
+    }
+
+    pub(super) fn lasting(lasting: Arc<Lasting>, on_error: Option<ErrorHook>) -> Self {
+        Self { queue: lasting.queue.clone(), on_error, registered: Registered::Lasting(lasting) }
+    }
+
+    fn is_empty(&self) -> bool {
+        match &self.registered {
+            Registered::Here(registrations) => registrations.is_empty(),
+            Registered::Lasting(lasting) => lasting.sources.is_empty(),
+        }
     }
 
     /// Waits for the next event. `None` after the error that ended the subscription.
@@ -130,7 +161,7 @@ impl Stream for Subscription {
     type Item = Result<Notice, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.registrations.is_empty() {
+        if self.is_empty() {
             // Nobody would ever wake the reader, not even the end of the connection.
             return Poll::Ready(None);
         }
@@ -144,100 +175,6 @@ impl Stream for Subscription {
 
 /// What an event is for: the driver of the daemon that reports it, and the callback id, or the number of its procedure.
 pub(super) type Key = (Family, i32);
-
-/// A bounded queue between the driver, which never waits, and one reader.
-#[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<QueueState>,
-}
-
-#[derive(Debug)]
-struct QueueState {
-    events: VecDeque<RawEvent>,
-    /// The bytes of their messages.
-    bytes: usize,
-    capacity: usize,
-    /// How many were dropped after the events in the queue.
-    missed: u64,
-    closed: Option<CloseReason>,
-    ended: bool,
-    reader: Option<Waker>,
-}
-
-impl Queue {
-    pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(QueueState {
-                events: VecDeque::new(),
-                bytes: 0,
-                capacity: capacity.max(1),
-                missed: 0,
-                closed: None,
-                ended: false,
-                reader: None,
-            }),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // Nothing that holds the lock can panic; a poisoned state would still be whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, event: RawEvent) {
-        let mut state = self.lock();
-        // Once something is lost, the loss is reported before anything newer is taken.
-        let full = state.events.len() == state.capacity || state.bytes + event.payload.len() > MOST_BYTES;
-        if state.missed > 0 || full {
-            state.missed += 1;
-        } else {
-            state.bytes += event.payload.len();
-            state.events.push_back(event);
-        }
-        state.wake();
-    }
-
-    fn miss(&self, count: u64) {
-        let mut state = self.lock();
-        state.missed += count;
-        state.wake();
-    }
-
-    fn close(&self, reason: &CloseReason) {
-        let mut state = self.lock();
-        state.closed = Some(reason.clone());
-        state.wake();
-    }
-
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Notice, Error>>> {
-        let mut state = self.lock();
-        if let Some(event) = state.events.pop_front() {
-            state.bytes -= event.payload.len();
-            return Poll::Ready(Some(Ok(Notice::Event(event))));
-        }
-        if state.missed > 0 {
-            let missed = std::mem::take(&mut state.missed);
-            return Poll::Ready(Some(Ok(Notice::Lagged { missed })));
-        }
-        if state.ended {
-            return Poll::Ready(None);
-        }
-        if let Some(reason) = state.closed.clone() {
-            state.ended = true;
-            return Poll::Ready(Some(Err(Error::Closed(reason))));
-        }
-        state.reader = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl QueueState {
-    fn wake(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
 
 /// Finds the queue that an event belongs to. The driver owns it.
 #[derive(Debug, Default)]
@@ -254,9 +191,6 @@ pub(super) struct Router {
 
 /// How many events are kept for registrations whose reply has not come.
 const MOST_EARLY: usize = 1024;
-/// How many bytes of messages may wait in one place.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
-
 /// Where an event went.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Routed {
@@ -362,8 +296,9 @@ fn key_of(program: u32, procedure: i32, payload: &Bytes) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::task::Waker;
 
+    use super::*;
     use crate::protocol::lxc;
 
     const LIFECYCLE: i32 = remote::Procedure::DOMAIN_EVENT_CALLBACK_LIFECYCLE.0;
@@ -380,6 +315,7 @@ mod tests {
             seen.push(match next {
                 Ok(Notice::Event(event)) => format!("{}", event.payload[4]),
                 Ok(Notice::Lagged { missed }) => format!("lagged {missed}"),
+                Ok(Notice::Gap { .. }) => "gap".to_owned(),
                 Err(error) => error.to_string(),
             });
         }

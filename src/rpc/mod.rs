@@ -11,6 +11,9 @@
 //! what it had to drop, the data of a stream into an inbox of bounded size: see [`stream`].
 
 mod client;
+mod command;
+mod config;
+mod conversation;
 mod driver;
 mod events;
 mod hook;
@@ -18,12 +21,15 @@ mod lanes;
 mod link;
 mod links;
 mod outbox;
+mod queue;
 mod registrations;
 pub mod session;
 pub mod stream;
+mod supervised;
 mod wire;
 
-pub use client::{Client, Config, KeepaliveConfig, Reply};
+pub use client::{Client, Reply};
+pub use config::{Config, KeepaliveConfig};
 pub use events::{Family, Notice, RawEvent, Subscription};
 pub use hook::ErrorHook;
 pub use registrations::EventSource;
@@ -32,3 +38,4 @@ pub use wire::{ByteStream, Wire};
 
 pub(crate) use hook::expecting;
 pub(crate) use stream::Handle;
+pub(crate) use supervised::{Patience, Supervisor};

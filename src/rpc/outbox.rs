@@ -1,13 +1,13 @@
 //! What is waiting to be written, in order: calls and signs of life first, then the frames of streams in turn.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     io,
     task::{Context, Poll, ready},
 };
 
 use super::{Wire, lanes::Lanes};
-use crate::protocol::frame::Descriptor;
+use crate::protocol::frame::{self, Descriptor};
 
 /// Frames up to this many bytes in all are joined, so that many waiting calls take one system call.
 const JOINED: usize = 64 * 1024;
@@ -65,6 +65,11 @@ impl Outbox {
         self.entries.insert(usize::from(begun), Entry::new(frame, Vec::new()));
     }
 
+    /// Returns the serials of the calls that were not written whole, with all descriptors.
+    pub(super) fn unsent(&self) -> HashSet<u32> {
+        self.entries.iter().flat_map(Entry::unsent).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.lanes.is_empty() && !self.unflushed
     }
@@ -98,6 +103,20 @@ impl Entry {
 
     fn is_begun(&self) -> bool {
         self.sent > 0
+    }
+
+    /// Returns the serials of the frames that were not written whole.
+    fn unsent(&self) -> impl Iterator<Item = u32> {
+        let mut rest = self.bytes.as_slice();
+        let mut begin = 0;
+        std::iter::from_fn(move || {
+            let (length, serial) = frame::length_and_serial(rest)?;
+            rest = rest.get(length..)?;
+            begin += length;
+            Some((begin, serial))
+        })
+        .filter(|(end, _)| *end > self.sent || !self.descriptors.is_empty())
+        .map(|(_, serial)| serial)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<io::Result<()>> {

@@ -6,18 +6,28 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+use tracing::{Instrument, Span};
 
 use super::{
-    Client,
-    client::encode_call,
-    events::{Family, Key, Queue},
+    Reply,
+    client::{encode_call, not_understood},
+    command::{Command, Request, Subscriber},
+    conversation::{Conversation, traced},
+    driver,
+    events::{Family, Key},
+    queue::Queue,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, Waiting},
     protocol::{Call, ProcedureInfo},
     xdr,
 };
@@ -64,10 +74,50 @@ impl EventSource {
     }
 }
 
+/// Registers for the events of several sources, within a limit. Also returns which of them the daemon refused, by their
+/// place in `sources`, and why.
+pub(super) async fn register_all(
+    conversation: &Arc<Conversation>,
+    sources: &[EventSource],
+    queue: &Arc<Queue>,
+    limit: Option<Duration>,
+) -> Result<(Vec<Registration>, Vec<(usize, Error)>)> {
+    // On tasks of their own, without a deadline: whoever stops waiting cannot cancel a registration that they have
+    // not heard of, so the task hears of it and drops it.
+    let mut registering: Vec<(&ProcedureInfo, JoinHandle<_>)> = sources
+        .iter()
+        .map(|source| {
+            let unsettled = Unsettled::begin(conversation);
+            let begin = Registration::begin(conversation.clone(), source.clone(), queue.clone());
+            // If nobody takes them, the registration is dropped first, and so settled once it is cancelled.
+            let begin = async move { (begin.await, unsettled) };
+            (source.procedure, conversation.runtime.spawn(begin.instrument(Span::current())))
+        })
+        .collect();
+    let end = limit.and_then(|after| Instant::now().checked_add(after).zip(Some(after)));
+    let (mut registrations, mut refused) = (Vec::new(), Vec::new());
+    for (place, (procedure, registering)) in registering.iter_mut().enumerate() {
+        let registered = match end {
+            None => registering.await,
+            Some((end, after)) => timeout_at(end, registering).await.map_err(|_| Error::Timeout {
+                what: procedure.name,
+                after,
+                waiting: Waiting::ForAnswer,
+            })?,
+        };
+        match registered.map_or_else(|_| Err(conversation.closed_error()), |(registered, _)| registered) {
+            Ok(registration) => registrations.push(registration),
+            Err(error @ Error::Remote(_)) => refused.push((place, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((registrations, refused))
+}
+
 /// One reader's share in a registration, which is cancelled when the last one is dropped.
 #[derive(Debug)]
 pub(super) struct Registration {
-    client: Client,
+    conversation: Arc<Conversation>,
     slot: Arc<Slot>,
     key: Key,
     queue: Arc<Queue>,
@@ -87,16 +137,20 @@ struct State {
 
 impl Registration {
     /// Registers, or takes a share in the registration that is there.
-    pub(super) async fn begin(client: Client, source: EventSource, queue: Arc<Queue>) -> Result<Self> {
+    pub(super) async fn begin(
+        conversation: Arc<Conversation>,
+        source: EventSource,
+        queue: Arc<Queue>,
+    ) -> Result<Self> {
         let EventSource { family, cancel, cancel_arguments, .. } = source.clone();
-        let slot = client.registrations().slot(&source.frame);
+        let slot = conversation.registrations.slot(&source.frame);
         let mut state = slot.lock().await;
         let number = match state.number {
             Some(number) => {
-                client.join((family, number), queue.clone()).await?;
+                conversation.join((family, number), queue.clone()).await?;
                 number
             }
-            None => client.register(source, queue.clone()).await?,
+            None => register(&conversation, source, queue.clone()).await?,
         };
         *state = State { number: Some(number), readers: state.readers + 1 };
         drop(state);
@@ -104,43 +158,64 @@ impl Registration {
             Some(arguments) => arguments,
             None => Bytes::copy_from_slice(&number.to_be_bytes()),
         };
-        Ok(Self { client, slot, key: (family, number), queue, cancel, cancel_arguments })
+        Ok(Self { conversation, slot, key: (family, number), queue, cancel, cancel_arguments })
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.client.leave(self.key, self.queue.clone());
-        let (unsettled, slot) = (Unsettled::begin(&self.client), self.slot.clone());
+        self.conversation.command(Command::Leave { key: self.key, queue: self.queue.clone() });
+        let (unsettled, slot) = (Unsettled::begin(&self.conversation), self.slot.clone());
         let (cancel, arguments) = (self.cancel, self.cancel_arguments.clone());
         // On a task of its own, so that it waits its turn like every call, whoever drops this and wherever.
-        let runtime = self.client.runtime().clone();
-        runtime.spawn(async move {
+        self.conversation.runtime.clone().spawn(async move {
             let mut state = slot.lock().await;
             state.readers = state.readers.saturating_sub(1);
             if state.readers == 0 {
                 state.number = None;
-                unsettled.client.cancel_registration(cancel, arguments).await;
+                cancel_registration(&unsettled.conversation, cancel, &arguments).await;
             }
         });
     }
 }
 
+/// Registers at the daemon and returns what the events are known by.
+async fn register(conversation: &Conversation, source: EventSource, queue: Arc<Queue>) -> Result<i32> {
+    let EventSource { procedure, frame, family, number, .. } = source;
+    let subscribe = Some(Subscriber { family, number, queue });
+    let request = Request { subscribe, ..Request::new(procedure, frame) };
+    let reply = call(conversation, request).await?;
+    driver::event_number(number, &reply).map_err(|error| not_understood(procedure, error))
+}
+
+async fn cancel_registration(conversation: &Conversation, cancel: &'static ProcedureInfo, arguments: &Bytes) {
+    let Ok(frame) = encode_call(cancel, arguments, 0) else { return };
+    if let Err(error) = call(conversation, Request::new(cancel, frame)).await {
+        tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
+    }
+}
+
+async fn call(conversation: &Conversation, request: Request) -> Result<Reply> {
+    let procedure = request.procedure;
+    let exchange = async { Ok(conversation.exchange(request, &mut Waiting::ForTurn).await?) };
+    traced(procedure, exchange, |reply| reply).await
+}
+
 /// A registering or cancelling that is on its way until this is dropped.
-pub(super) struct Unsettled {
-    client: Client,
+struct Unsettled {
+    conversation: Arc<Conversation>,
 }
 
 impl Unsettled {
-    pub(super) fn begin(client: &Client) -> Self {
-        client.registrations().unsettled.send_modify(|count| *count += 1);
-        Self { client: client.clone() }
+    fn begin(conversation: &Arc<Conversation>) -> Self {
+        conversation.registrations.unsettled.send_modify(|count| *count += 1);
+        Self { conversation: conversation.clone() }
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.client.registrations().unsettled.send_modify(|count| *count -= 1);
+        self.conversation.registrations.unsettled.send_modify(|count| *count -= 1);
     }
 }
 

@@ -216,9 +216,9 @@ impl<W> Session<W> {
         self.pending.get(&serial).map(|pending| &pending.waiter)
     }
 
-    /// Ends the conversation: returns everyone who still waits.
-    pub fn into_waiters(self) -> impl Iterator<Item = W> {
-        self.pending.into_values().map(|pending| pending.waiter)
+    /// Ends the conversation: returns everyone who still waits, with the serials of their calls.
+    pub fn into_waiters(self) -> impl Iterator<Item = (u32, W)> {
+        self.pending.into_iter().map(|(serial, pending)| (serial, pending.waiter))
     }
 
     /// Takes a frame that has come.

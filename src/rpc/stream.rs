@@ -44,7 +44,7 @@ use bytes::Bytes;
 
 use super::{
     Client,
-    client::Command,
+    command::Command,
     link::{Link, MOST_QUEUED},
 };
 use crate::{

@@ -22,7 +22,8 @@
 //! tells of it there is no order: either may come first.
 //!
 //! A subscription holds a bounded number of events that were not read yet ([`Builder::event_queue`]). What does not fit
-//! is dropped and counted, and [`Event::Lagged`] says so at its place.
+//! is dropped and counted, and [`Event::Lagged`] says so at its place. Where a supervised connection was lost and restored,
+//! [`Event::Gap`] says so.
 //!
 //! [`Builder::event_queue`]: crate::Builder::event_queue
 
@@ -33,6 +34,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use futures_core::Stream;
@@ -79,10 +81,16 @@ pub enum Event {
         /// How many events are missing.
         missed: u64,
     },
+    /// The [supervised](crate::supervision) connection was lost, and is back with all registrations: what happened in between
+    /// was not reported. Look at everything anew; nothing is missing from here on.
+    Gap {
+        /// When something was last heard of the daemon, as far as is known.
+        since: SystemTime,
+    },
 }
 
 /// Events as a stream. Dropping it cancels the subscription. It ends after an error that says why the connection was
-/// closed.
+/// closed. Over a [supervised](crate::supervision) connection it goes on after [`Event::Gap`].
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels the subscription"]
 pub struct Events {
@@ -131,6 +139,7 @@ impl Stream for Events {
             let event = notice.and_then(|notice| match notice {
                 Notice::Event(raw) => self.connection.client().observed(self.read(raw)),
                 Notice::Lagged { missed } => Ok(Event::Lagged { missed }),
+                Notice::Gap { since } => Ok(Event::Gap { since }),
             });
             if event.as_ref().map_or(true, |event| self.is_wanted(event)) {
                 return Poll::Ready(Some(event));

@@ -104,7 +104,7 @@ impl Pause {
 /// Tells whether it is worth asking a domain again that has answered with this error; fails where it has stopped or gone,
 /// or the connection has.
 async fn goes_on(domain: &Domain, error: &Error) -> Result<bool> {
-    if matches!(error, Error::Closed(_)) || error.is_not_found() {
+    if matches!(error, Error::Closed(_) | Error::Interrupted { .. }) || error.is_not_found() {
         return Err(error.clone());
     }
     if error.is_unsupported() || error.is_read_only() || error.is_auth() {

@@ -41,11 +41,11 @@ impl Calls {
     pub(super) fn new(
         version: Version,
         domain: Domain,
+        source: Client,
         destination: Client,
         options: MigrateOptions,
         protects: bool,
     ) -> Self {
-        let source = domain.connection.client().clone();
         let MigrateOptions { flags, parameters } = options;
         let protection = match protects {
             true => DomainMigrateFlags::CHANGE_PROTECTION,

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode, MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts},
     objects::{Connection, Domain, DomainStateReason, enums::DomainPausedReason},
+    rpc::Client,
 };
 
 /// What a destination answers when it has thrown away what came: that, since libvirt 1.2.18; that the hypervisor has ended
@@ -41,10 +42,16 @@ impl<'a> Managed<'a> {
         // The domain that is returned has the connection's deadline for calls; the phases take as long as they take.
         let (source, client) = (domain.connection.client(), destination.client().with_timeout(None));
         let lacks = |(side, error): Lacking| failed(domain, MigratePhase::Check, side, error);
+        // The daemons end a migration with the connection that it was begun on, and so does this side.
+        let pinned = |client: &Client, side| {
+            client.pinned("migrating the domain").map_err(|error| lacks((side, error)))
+        };
+        let (source, client) =
+            (&pinned(source, MigrateSide::Source)?, pinned(&client, MigrateSide::Destination)?);
         let version = check::version(source, &client, &options).await.map_err(lacks)?;
         let protects = check::protection(source, &options).await.map_err(lacks)?;
         tracing::debug!(?version, protects, "migration is possible");
-        let calls = Calls::new(version, domain.clone(), client, options, protects);
+        let calls = Calls::new(version, domain.clone(), source.clone(), client, options, protects);
         Ok(Self { domain, destination, control, calls })
     }
 

@@ -63,7 +63,7 @@ impl Connection {
     /// ```
     #[must_use]
     pub fn ssh(&self) -> Option<Session> {
-        self.carrier().session.clone()
+        self.carrier().session
     }
 }
 

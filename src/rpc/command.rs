@@ -1,0 +1,125 @@
+//! What handles ask the driver for, and what it tells them.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    KeepaliveConfig, Reply,
+    events::{Family, Key},
+    link::Link,
+    queue::Queue,
+    stream::Outgoing,
+};
+use crate::{
+    error::{CloseReason, Error},
+    protocol::{ProcedureInfo, frame::Descriptor},
+};
+
+/// What handles ask the driver for.
+pub(super) enum Command {
+    Call(CallCommand),
+    Keepalive(KeepaliveConfig),
+    /// One more reader of a registration's events.
+    Join {
+        key: Key,
+        queue: Arc<Queue>,
+        joined: oneshot::Sender<()>,
+    },
+    /// One less.
+    Leave {
+        key: Key,
+        queue: Arc<Queue>,
+    },
+    /// Something to write in a data stream.
+    Send {
+        link: Arc<Link>,
+        outgoing: Outgoing,
+    },
+    /// Nobody holds a data stream any more.
+    Abandon(Arc<Link>),
+    /// There is room for data again, or somebody waits for it.
+    Resume,
+    /// Write what was handed over before, then end.
+    Close,
+    /// End at once, for this reason.
+    Abort(CloseReason),
+}
+
+/// A call that waits for its turn.
+pub(super) struct Request {
+    pub(super) procedure: &'static ProcedureInfo,
+    pub(super) frame: Vec<u8>,
+    pub(super) descriptors: Vec<Descriptor>,
+    /// Where the events go, if it is a registration.
+    pub(super) subscribe: Option<Subscriber>,
+    /// The data stream that it opens.
+    pub(super) stream: Option<Arc<Link>>,
+}
+
+/// Where the events of a registration go, and what they are known by.
+pub(super) struct Subscriber {
+    pub(super) family: Family,
+    /// None for the callback id that the reply has.
+    pub(super) number: Option<i32>,
+    pub(super) queue: Arc<Queue>,
+}
+
+impl Request {
+    pub(super) fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
+        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None }
+    }
+}
+
+/// A call on its way to the driver.
+pub(super) struct CallCommand {
+    pub(super) procedure: &'static ProcedureInfo,
+    pub(super) frame: Vec<u8>,
+    pub(super) descriptors: Vec<Descriptor>,
+    pub(super) waiter: Waiter,
+}
+
+/// Who waits for a reply. It holds the permit until the reply is there, even when the caller has gone: the daemon
+/// is busy with the call all the same.
+pub(super) struct Waiter {
+    pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
+    pub(super) subscribe: Option<Subscriber>,
+    pub(super) stream: Option<Arc<Link>>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Waiter {
+    /// Says that the connection has ended; `handed_over` tells whether the daemon may have the whole call.
+    pub(super) fn fail(self, reason: &CloseReason, handed_over: bool) {
+        let _ = self.reply.send(Err(Failure::Lost { reason: reason.clone(), handed_over }));
+    }
+}
+
+/// Why a call has no reply.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The daemon said so, or it was found here.
+    Error(Error),
+    /// The connection ended before there was one.
+    Lost {
+        /// Why.
+        reason: CloseReason,
+        /// The daemon may have the whole call, and may have carried it out.
+        handed_over: bool,
+    },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Error(error) => error,
+            Failure::Lost { reason, .. } => Self::Closed(reason),
+        }
+    }
+}

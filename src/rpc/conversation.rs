@@ -1,0 +1,150 @@
+//! One conversation, as the handles see it: the way to its driver, and what they share.
+
+use std::{fmt, future::Future, sync::Arc, time::Instant};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc, oneshot, watch},
+};
+use tracing::{Instrument, Span, field};
+
+use super::{
+    Config, Reply, Wire,
+    command::{CallCommand, Command, Failure, Request, Waiter},
+    driver::Driver,
+    events::Key,
+    link::Flow,
+    queue::Queue,
+    registrations::Registrations,
+};
+use crate::{
+    error::{CloseReason, Error, Result, Waiting},
+    protocol::ProcedureInfo,
+};
+
+/// What the handles of a conversation share. When the last of them is dropped, the driver ends it.
+pub(super) struct Conversation {
+    commands: mpsc::UnboundedSender<Command>,
+    permits: Arc<Semaphore>,
+    closed: watch::Receiver<Option<CloseReason>>,
+    pub(super) passes_descriptors: bool,
+    pub(super) registrations: Registrations,
+    pub(super) flow: Arc<Flow>,
+    /// Where the driver runs, and whatever else must live as long as the connection.
+    pub(super) runtime: Handle,
+}
+
+impl Conversation {
+    /// Starts one over `wire`.
+    pub(super) fn start(wire: impl Wire, config: &Config) -> Self {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (closing, closed) = watch::channel(None);
+        let permits = Arc::new(Semaphore::new(config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+        let passes_descriptors = wire.passes_descriptors();
+        let flow = Arc::new(Flow::default());
+        let driver = Driver::new(wire, received, closing, flow.clone(), config.stream_buffer);
+        tokio::spawn(driver.run().instrument(Span::current()));
+        Self {
+            commands,
+            permits,
+            closed,
+            passes_descriptors,
+            registrations: Registrations::default(),
+            flow,
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Asks the driver for something. Once the connection has ended, all who wait have been told.
+    pub(super) fn command(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Sends a call when it is its turn, and waits for the reply. `waiting` says what for.
+    pub(super) async fn exchange(&self, request: Request, waiting: &mut Waiting) -> Result<Reply, Failure> {
+        *waiting = Waiting::ForTurn;
+        let permits = self.permits.clone();
+        // The semaphore is never closed: when the connection ends, those who have permits give them back.
+        let Ok(permit) = permits.acquire_owned().await else { return Err(self.lost(false)) };
+        let (reply, replied) = oneshot::channel();
+        let Request { procedure, frame, descriptors, subscribe, stream } = request;
+        let waiter = Waiter { reply, subscribe, stream, _permit: permit };
+        let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
+        if self.commands.send(command).is_err() {
+            return Err(self.lost(false));
+        }
+        *waiting = Waiting::ForAnswer;
+        // A driver that is gone without a word was dropped by its runtime, with whatever it had written.
+        replied.await.unwrap_or_else(|_| Err(self.lost(true)))
+    }
+
+    /// Has the events of a registration delivered to one more queue, from when this returns.
+    pub(super) async fn join(&self, key: Key, queue: Arc<Queue>) -> Result<()> {
+        let (joined, done) = oneshot::channel();
+        self.command(Command::Join { key, queue, joined });
+        done.await.map_err(|_| self.closed_error())
+    }
+
+    /// Waits for the end and returns its reason.
+    pub(super) fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        let mut closed = self.closed.clone();
+        async move {
+            match closed.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or(CloseReason::Runtime),
+                Err(_) => CloseReason::Runtime,
+            }
+        }
+    }
+
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.closed.borrow().clone()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.closed.borrow().is_none()
+    }
+
+    /// Returns how many more calls the daemon would be given now.
+    pub(super) fn free_calls(&self) -> usize {
+        self.permits.available_permits()
+    }
+
+    pub(super) fn closed_error(&self) -> Error {
+        Error::Closed(self.close_reason().unwrap_or(CloseReason::Runtime))
+    }
+
+    fn lost(&self, handed_over: bool) -> Failure {
+        let reason = self.close_reason().unwrap_or(CloseReason::Runtime);
+        Failure::Lost { reason, handed_over }
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation").field("closed", &self.close_reason()).finish_non_exhaustive()
+    }
+}
+
+/// Makes a call in a span of its own, and says there what became of it.
+pub(super) async fn traced<T>(
+    procedure: &'static ProcedureInfo,
+    call: impl Future<Output = Result<T>>,
+    reply: impl FnOnce(&T) -> &Reply,
+) -> Result<T> {
+    let span = tracing::debug_span!("call", procedure = procedure.name, serial = field::Empty);
+    let observed = (!span.is_disabled()).then(|| (span.clone(), Instant::now()));
+    let result = call.instrument(span).await;
+    if let Some((span, begun)) = observed {
+        let _entered = span.enter();
+        let elapsed = begun.elapsed();
+        match &result {
+            Ok(replied) => {
+                let reply = reply(replied);
+                span.record("serial", reply.serial);
+                tracing::debug!(?elapsed, bytes = reply.payload.len(), "replied");
+            }
+            Err(error) => tracing::debug!(?elapsed, %error, "failed"),
+        }
+    }
+    result
+}

@@ -1,0 +1,344 @@
+//! The queue between the driver, which never waits, and one reader of events.
+//!
+//! A queue of a supervised connection outlives the loss of it. The gap is put at its place at once, and held back with all
+//! that comes behind it until everything is registered again: whoever sees it can rely on nothing being missed from then on.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::SystemTime,
+};
+
+use super::events::{Notice, RawEvent};
+use crate::error::{CloseReason, Error};
+
+/// How many bytes of messages may wait in one place.
+pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// A bounded queue of events.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    items: VecDeque<Item>,
+    /// How many of them are events, and the bytes of their messages.
+    events: usize,
+    bytes: usize,
+    capacity: usize,
+    /// How many events were dropped after the items.
+    missed: u64,
+    /// The end of a connection is a gap, and not the end.
+    lasting: bool,
+    /// The gap among the items is held back.
+    held: bool,
+    closed: Option<CloseReason>,
+    ended: bool,
+    reader: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Event(RawEvent),
+    Lagged(u64),
+    Gap(SystemTime),
+    Refused(Error),
+}
+
+impl Queue {
+    /// Makes a queue of one connection, which ends with that.
+    pub(super) fn new(capacity: usize) -> Arc<Self> {
+        Self::with(capacity, false)
+    }
+
+    /// Makes a queue that outlives its connections.
+    pub(super) fn lasting(capacity: usize) -> Arc<Self> {
+        Self::with(capacity, true)
+    }
+
+    fn with(capacity: usize, lasting: bool) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                items: VecDeque::new(),
+                events: 0,
+                bytes: 0,
+                capacity: capacity.max(1),
+                missed: 0,
+                lasting,
+                held: false,
+                closed: None,
+                ended: false,
+                reader: None,
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can panic; a poisoned state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, event: RawEvent) {
+        let mut state = self.lock();
+        // Once something is lost, the loss is reported before anything newer is taken.
+        let full = state.events == state.capacity || state.bytes + event.payload.len() > MOST_BYTES;
+        if state.missed > 0 || full {
+            state.missed += 1;
+        } else {
+            state.events += 1;
+            state.bytes += event.payload.len();
+            state.items.push_back(Item::Event(event));
+        }
+        state.wake();
+    }
+
+    pub(super) fn miss(&self, count: u64) {
+        let mut state = self.lock();
+        state.missed += count;
+        state.wake();
+    }
+
+    /// Says that a registration, which was there before the gap, was refused.
+    pub(super) fn refuse(&self, error: Error) {
+        let mut state = self.lock();
+        state.items.push_back(Item::Refused(error));
+        state.wake();
+    }
+
+    /// Says that the connection has ended.
+    pub(super) fn close(&self, reason: &CloseReason) {
+        let mut state = self.lock();
+        if state.lasting { state.interrupt(since(reason)) } else { state.end(reason) }
+    }
+
+    /// Says that everything is registered again.
+    pub(super) fn resume(&self) {
+        let mut state = self.lock();
+        state.held = false;
+        state.wake();
+    }
+
+    /// Says that there will be no other connection.
+    pub(super) fn end(&self, reason: &CloseReason) {
+        self.lock().end(reason);
+    }
+
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Notice, Error>>> {
+        let mut state = self.lock();
+        if let Some(item) = state.take() {
+            return Poll::Ready(Some(match item {
+                Item::Event(event) => Ok(Notice::Event(event)),
+                Item::Lagged(missed) => Ok(Notice::Lagged { missed }),
+                Item::Gap(since) => Ok(Notice::Gap { since }),
+                Item::Refused(error) => Err(error),
+            }));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(reason) = state.closed.clone() {
+            state.ended = true;
+            return Poll::Ready(Some(Err(Error::Closed(reason))));
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl State {
+    /// Takes what the reader may have.
+    fn take(&mut self) -> Option<Item> {
+        if self.held && matches!(self.items.front(), Some(Item::Gap(_))) {
+            return None;
+        }
+        match self.items.pop_front() {
+            Some(Item::Event(event)) => {
+                self.events -= 1;
+                self.bytes -= event.payload.len();
+                Some(Item::Event(event))
+            }
+            None if self.missed > 0 => Some(Item::Lagged(std::mem::take(&mut self.missed))),
+            other => other,
+        }
+    }
+
+    /// Marks the place where events are missing, once.
+    fn interrupt(&mut self, since: SystemTime) {
+        if self.closed.is_some() {
+            return;
+        }
+        if self.held {
+            // What came since then was registered for in vain.
+            self.cut();
+            return;
+        }
+        if self.missed > 0 {
+            let missed = std::mem::take(&mut self.missed);
+            self.items.push_back(Item::Lagged(missed));
+        }
+        self.held = true;
+        // A gap that nobody has seen yet, with nothing behind it, is the same one.
+        if !matches!(self.items.back(), Some(Item::Gap(_))) {
+            self.items.push_back(Item::Gap(since));
+        }
+    }
+
+    /// Drops what is behind the gap that is held back.
+    fn cut(&mut self) {
+        while let Some(item) = self.items.back().filter(|item| !matches!(item, Item::Gap(_))) {
+            if let Item::Event(event) = item {
+                self.events -= 1;
+                self.bytes -= event.payload.len();
+            }
+            self.items.pop_back();
+        }
+        self.missed = 0;
+    }
+
+    fn end(&mut self, reason: &CloseReason) {
+        if self.held {
+            // There is nothing behind it that it would have to be told for.
+            self.cut();
+            self.items.pop_back();
+            self.held = false;
+        }
+        self.closed.get_or_insert_with(|| reason.clone());
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// Returns when something was last heard of a daemon whose connection has ended now.
+fn since(reason: &CloseReason) -> SystemTime {
+    let now = SystemTime::now();
+    match reason {
+        CloseReason::Keepalive { silence } => now.checked_sub(*silence).unwrap_or(now),
+        _ => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::error::{ErrorCode, ErrorDomain, ErrorLevel, RemoteError};
+
+    fn event(number: u8) -> RawEvent {
+        RawEvent { program: 0, procedure: 0, payload: Bytes::copy_from_slice(&[number]) }
+    }
+
+    fn drain(queue: &Queue) -> Vec<String> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some(next)) = queue.poll_next(&mut cx) {
+            seen.push(match next {
+                Ok(Notice::Event(event)) => event.payload[0].to_string(),
+                Ok(Notice::Lagged { missed }) => format!("lagged {missed}"),
+                Ok(Notice::Gap { .. }) => "gap".to_owned(),
+                Err(error) => error.to_string(),
+            });
+        }
+        seen
+    }
+
+    #[test]
+    fn a_gap_is_held_back_until_all_is_registered_again() {
+        let queue = Queue::lasting(8);
+        queue.push(event(1));
+        queue.close(&CloseReason::Eof);
+        queue.close(&CloseReason::Eof);
+        assert_eq!(drain(&queue), ["1"]);
+        queue.push(event(2));
+        assert!(drain(&queue).is_empty());
+        queue.resume();
+        queue.push(event(3));
+        assert_eq!(drain(&queue), ["gap", "2", "3"]);
+    }
+
+    #[test]
+    fn what_came_from_a_connection_that_was_lost_at_once_is_in_the_gap() {
+        let queue = Queue::lasting(2);
+        queue.close(&CloseReason::Eof);
+        for number in 0..5 {
+            queue.push(event(number));
+        }
+        queue.refuse(Error::Closed(CloseReason::Eof));
+        queue.close(&CloseReason::Eof);
+        queue.push(event(8));
+        queue.push(event(9));
+        queue.resume();
+        assert_eq!(drain(&queue), ["gap", "8", "9"]);
+    }
+
+    #[test]
+    fn losses_that_nobody_has_seen_between_are_one_gap() {
+        let queue = Queue::lasting(8);
+        for _ in 0..3 {
+            queue.close(&CloseReason::Eof);
+            queue.resume();
+        }
+        assert_eq!(drain(&queue), ["gap"]);
+        queue.close(&CloseReason::Eof);
+        queue.resume();
+        queue.push(event(1));
+        queue.close(&CloseReason::Eof);
+        queue.resume();
+        assert_eq!(drain(&queue), ["gap", "1", "gap"]);
+    }
+
+    #[test]
+    fn what_was_dropped_is_told_before_the_gap() {
+        let queue = Queue::lasting(1);
+        queue.push(event(1));
+        queue.push(event(2));
+        queue.push(event(3));
+        queue.close(&CloseReason::Eof);
+        queue.resume();
+        queue.push(event(4));
+        // The first one has not been taken, so there was no room.
+        assert_eq!(drain(&queue), ["1", "lagged 2", "gap", "lagged 1"]);
+    }
+
+    #[test]
+    fn a_registration_that_is_refused_now_is_told_behind_the_gap() {
+        let queue = Queue::lasting(1);
+        queue.close(&CloseReason::Eof);
+        queue.refuse(RemoteError::new("X", ErrorCode(38), ErrorDomain::NONE, ErrorLevel::ERROR).into());
+        queue.resume();
+        let seen = drain(&queue);
+        assert_eq!((seen.len(), seen[0].as_str()), (2, "gap"));
+    }
+
+    #[test]
+    fn the_end_of_supervision_is_the_end_without_a_gap() {
+        let queue = Queue::lasting(8);
+        queue.push(event(1));
+        queue.close(&CloseReason::Eof);
+        queue.push(event(2));
+        queue.end(&CloseReason::Client);
+        queue.close(&CloseReason::Eof);
+        queue.end(&CloseReason::Eof);
+        assert_eq!(drain(&queue), ["1", "the connection is closed: closed by this client"]);
+        assert!(matches!(queue.poll_next(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn the_silence_before_a_loss_is_part_of_the_gap() {
+        let now = SystemTime::now();
+        let silence = Duration::from_secs(30);
+        let heard = since(&CloseReason::Keepalive { silence });
+        let earlier = now.duration_since(heard).unwrap();
+        assert!(earlier <= silence && earlier > silence - Duration::from_secs(10), "{earlier:?}");
+    }
+}

@@ -1,0 +1,407 @@
+//! A client that outlives its conversations: when one ends, calls wait for the next, and events are registered for anew.
+//!
+//! Whoever opens connections drives it, by a [`Supervisor`]: this module only knows what becomes of calls and subscriptions.
+//!
+//! * A call that finds **no conversation** waits for one, for a limited time.
+//! * A call whose conversation ends **before it was written whole** is made again in the next one.
+//! * One that was written, and has no reply, is made again if its procedure is [safe to repeat](Config::may_repeat). If not, its
+//!   caller is told that the daemon may have carried it out.
+//! * **Events:** a new conversation is not used before everything is registered again. See [`queue`](super::queue).
+//! * A **data stream** belongs to one conversation, and ends with it.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{RwLock, watch},
+    time::timeout,
+};
+
+use super::{
+    Client, Reply,
+    command::{Failure, Request},
+    conversation::Conversation,
+    events::Subscription,
+    hook::ErrorHook,
+    queue::Queue,
+    registrations::{EventSource, Registration, register_all},
+};
+use crate::{
+    error::{CloseReason, Error, Result, Waiting},
+    protocol::ProcedureInfo,
+};
+
+/// How often a call that is safe to repeat is repeated: it may be what the daemon dies of.
+const MOST_REPEATS: u32 = 3;
+
+/// How calls behave while there is no conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// How long a call waits for a conversation.
+    pub(crate) wait: Duration,
+    /// Which procedures may be called twice.
+    pub(crate) may_repeat: fn(&ProcedureInfo) -> bool,
+}
+
+/// What the handles of a supervised connection share.
+#[derive(Debug)]
+pub(super) struct Supervised {
+    state: watch::Sender<State>,
+    patience: Patience,
+    subscriptions: Mutex<Vec<Weak<Lasting>>>,
+    /// Held for writing while a conversation is taken into use, so that no subscription is forgotten.
+    changing: RwLock<()>,
+    passes_descriptors: AtomicBool,
+    pub(super) runtime: Handle,
+}
+
+#[derive(Debug)]
+enum State {
+    /// This conversation is used; it may have ended already.
+    Up(Arc<Conversation>),
+    /// There is none. What stands in the way, once something is known to.
+    Down(Option<Error>),
+    /// There will be none any more.
+    Ended(CloseReason),
+}
+
+/// A subscription that outlives the conversations that its events are registered in.
+pub(super) struct Lasting {
+    /// Whoever listens keeps the connection, as whoever calls does.
+    _supervised: Arc<Supervised>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) sources: Vec<EventSource>,
+    registrations: Mutex<Vec<Registration>>,
+}
+
+/// What has been tried for one call.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    procedure: &'static ProcedureInfo,
+    repeats: u32,
+    may_have_run: bool,
+}
+
+impl Attempts {
+    pub(super) fn new(procedure: &'static ProcedureInfo) -> Self {
+        Self { procedure, repeats: 0, may_have_run: false }
+    }
+
+    fn interrupted(&self, cause: Error) -> Error {
+        Error::Interrupted {
+            what: self.procedure.name,
+            may_have_run: self.may_have_run,
+            cause: Arc::new(cause),
+        }
+    }
+}
+
+impl Supervised {
+    /// Makes a client without a conversation, and who is to give it some.
+    pub(crate) fn start(patience: Patience) -> (Arc<Self>, Supervisor) {
+        let (state, watched) = watch::channel(State::Down(None));
+        let supervised = Arc::new(Self {
+            state,
+            patience,
+            subscriptions: Mutex::default(),
+            changing: RwLock::default(),
+            // Until it is known, the conversation itself refuses them.
+            passes_descriptors: AtomicBool::new(true),
+            runtime: Handle::current(),
+        });
+        let supervisor = Supervisor { supervised: Arc::downgrade(&supervised), state: watched };
+        (supervised, supervisor)
+    }
+
+    /// Returns the conversation that there is now.
+    pub(super) fn current(&self) -> Option<Arc<Conversation>> {
+        match &*self.state.borrow() {
+            State::Up(conversation) if conversation.is_open() => Some(conversation.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits for a conversation.
+    pub(super) async fn conversation(&self, attempts: &Attempts) -> Result<Arc<Conversation>> {
+        let mut state = self.state.subscribe();
+        let waiting = async {
+            match state.wait_for(State::is_settled).await.as_deref() {
+                Ok(State::Up(conversation)) => Ok(conversation.clone()),
+                Ok(State::Ended(reason)) => Err(Error::Closed(reason.clone())),
+                Ok(State::Down(_)) | Err(_) => Err(Error::Closed(CloseReason::Runtime)),
+            }
+        };
+        match timeout(self.patience.wait, waiting).await {
+            Ok(conversation) => conversation,
+            Err(_) => Err(attempts.interrupted(self.trouble(attempts.procedure.name))),
+        }
+    }
+
+    /// Says what stands in the way of a conversation.
+    fn trouble(&self, what: &'static str) -> Error {
+        let unknown = Error::Timeout { what, after: self.patience.wait, waiting: Waiting::ForReconnection };
+        match &*self.state.borrow() {
+            State::Up(conversation) => conversation.closed_error(),
+            State::Down(trouble) => trouble.clone().unwrap_or(unknown),
+            State::Ended(reason) => Error::Closed(reason.clone()),
+        }
+    }
+
+    /// Makes a call, over several conversations if need be.
+    pub(super) async fn exchange(&self, request: Request, waiting: &mut Waiting) -> Result<Reply> {
+        let Request { procedure, frame, mut descriptors, .. } = request;
+        let only_once = !descriptors.is_empty();
+        let mut attempts = Attempts::new(procedure);
+        loop {
+            *waiting = Waiting::ForReconnection;
+            let conversation = self.conversation(&attempts).await?;
+            let descriptors = std::mem::take(&mut descriptors);
+            let request = Request { descriptors, ..Request::new(procedure, frame.clone()) };
+            match conversation.exchange(request, waiting).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Error(error)) => return Err(error),
+                Err(Failure::Lost { reason, handed_over }) => {
+                    self.again(&mut attempts, reason.clone(), handed_over)?;
+                    if only_once {
+                        // The descriptors are gone.
+                        return Err(attempts.interrupted(Error::Closed(reason)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decides whether a call whose conversation has ended is to be made again.
+    pub(super) fn again(
+        &self,
+        attempts: &mut Attempts,
+        reason: CloseReason,
+        handed_over: bool,
+    ) -> Result<()> {
+        attempts.may_have_run |= handed_over;
+        if let Some(reason) = self.end_reason() {
+            return Err(Error::Closed(reason));
+        }
+        if !handed_over {
+            return Ok(());
+        }
+        attempts.repeats += 1;
+        if attempts.repeats > MOST_REPEATS || !(self.patience.may_repeat)(attempts.procedure) {
+            return Err(attempts.interrupted(Error::Closed(reason)));
+        }
+        tracing::debug!(procedure = attempts.procedure.name, %reason, "repeating");
+        Ok(())
+    }
+
+    /// Registers for events, now and in all conversations to come.
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        sources: &[EventSource],
+        capacity: usize,
+        on_error: Option<ErrorHook>,
+    ) -> Result<(Subscription, Vec<(usize, Error)>)> {
+        let Some(first) = sources.first() else {
+            return Ok((Subscription::new(Queue::new(capacity), Vec::new(), on_error), Vec::new()));
+        };
+        let attempts = Attempts::new(first.procedure);
+        loop {
+            self.conversation(&attempts).await?;
+            let _unchanged = self.changing.read().await;
+            let Some(conversation) = self.current() else { continue };
+            let queue = Queue::lasting(capacity);
+            match register_all(&conversation, sources, &queue, None).await {
+                Ok((registrations, refused)) => {
+                    let is_refused = |place| refused.iter().any(|(refused, _)| *refused == place);
+                    let kept = sources.iter().enumerate().filter(|(place, _)| !is_refused(*place));
+                    let sources = kept.map(|(_, source)| source.clone()).collect();
+                    let registrations = Mutex::new(registrations);
+                    let lasting =
+                        Arc::new(Lasting { _supervised: self.clone(), queue, sources, registrations });
+                    self.remember(&lasting);
+                    return Ok((Subscription::lasting(lasting, on_error), refused));
+                }
+                // Registering is safe to repeat: what was registered has ended with the conversation.
+                Err(Error::Closed(_)) if !conversation.is_open() && self.end_reason().is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn remember(&self, lasting: &Arc<Lasting>) {
+        let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        subscriptions.retain(|subscription| subscription.strong_count() > 0);
+        subscriptions.push(Arc::downgrade(lasting));
+        if let State::Ended(reason) = &*self.state.borrow() {
+            lasting.queue.end(reason);
+        }
+    }
+
+    fn subscriptions(&self) -> Vec<Arc<Lasting>> {
+        let subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        subscriptions.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Takes a conversation into use, once all events are registered for.
+    async fn adopt(&self, conversation: &Arc<Conversation>) -> Result<()> {
+        let _changing = self.changing.write().await;
+        let subscriptions = self.subscriptions();
+        for subscription in &subscriptions {
+            subscription.renew(conversation).await?;
+        }
+        self.passes_descriptors.store(conversation.passes_descriptors, Ordering::Relaxed);
+        let mut adopted = false;
+        self.state.send_modify(|state| {
+            adopted = !matches!(state, State::Ended(_));
+            if adopted {
+                *state = State::Up(conversation.clone());
+            }
+        });
+        if adopted {
+            subscriptions.iter().for_each(|subscription| subscription.queue.resume());
+        }
+        Ok(())
+    }
+
+    pub(super) fn passes_descriptors(&self) -> bool {
+        self.passes_descriptors.load(Ordering::Relaxed)
+    }
+
+    /// Ends everything for this reason, unless it has ended before. The conversation itself is not closed.
+    pub(super) fn end(&self, reason: CloseReason) {
+        let ended = self.state.send_if_modified(|state| {
+            let first = !matches!(state, State::Ended(_));
+            if first {
+                *state = State::Ended(reason.clone());
+            }
+            first
+        });
+        if ended {
+            self.subscriptions().iter().for_each(|subscription| subscription.queue.end(&reason));
+        }
+    }
+
+    pub(super) fn end_reason(&self) -> Option<CloseReason> {
+        match &*self.state.borrow() {
+            State::Ended(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits for the end, and returns its reason.
+    pub(super) fn ended(&self) -> impl Future<Output = CloseReason> + Send + 'static {
+        let mut state = self.state.subscribe();
+        async move {
+            match state.wait_for(|state| matches!(state, State::Ended(_))).await.as_deref() {
+                Ok(State::Ended(reason)) => reason.clone(),
+                _ => CloseReason::Runtime,
+            }
+        }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // Whoever still waits for the end must not keep a conversation alive.
+        self.end(CloseReason::Client);
+    }
+}
+
+impl State {
+    /// Tells whether there is no need to wait.
+    fn is_settled(&self) -> bool {
+        match self {
+            Self::Up(conversation) => conversation.is_open(),
+            Self::Down(_) => false,
+            Self::Ended(_) => true,
+        }
+    }
+}
+
+impl fmt::Debug for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lasting").field("sources", &self.sources.len()).finish_non_exhaustive()
+    }
+}
+
+impl Lasting {
+    /// Registers for everything again. What the daemon refuses now, the reader is told, and it is tried again the next time.
+    async fn renew(&self, conversation: &Arc<Conversation>) -> Result<()> {
+        let (registrations, refused) = register_all(conversation, &self.sources, &self.queue, None).await?;
+        for (_, error) in refused {
+            self.queue.refuse(error);
+        }
+        *self.registrations.lock().unwrap_or_else(PoisonError::into_inner) = registrations;
+        Ok(())
+    }
+}
+
+/// Gives a supervised client its conversations. It does not keep the client alive.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    supervised: Weak<Supervised>,
+    state: watch::Receiver<State>,
+}
+
+impl Supervisor {
+    /// Does `doing` until everything has ended: it was told to, or nobody holds it any more.
+    pub(crate) async fn unless_over<T>(&self, doing: impl Future<Output = T>) -> Option<T> {
+        let mut state = self.state.clone();
+        let mut over = pin!(state.wait_for(|state| matches!(state, State::Ended(_))));
+        let mut doing = pin!(doing);
+        poll_fn(|cx| {
+            if over.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            doing.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// Takes a client's conversation into use, once all events are registered for.
+    ///
+    /// # Errors
+    /// The conversation has ended.
+    pub(crate) async fn adopt(&self, client: &Client) -> Result<()> {
+        match (self.supervised.upgrade(), client.current_conversation()) {
+            (Some(supervised), Some(conversation)) => supervised.adopt(&conversation).await,
+            _ => Err(Error::Closed(CloseReason::Client)),
+        }
+    }
+
+    /// Says that there is no conversation, and why.
+    pub(crate) fn is_down(&self, trouble: Error) {
+        let Some(supervised) = self.supervised.upgrade() else { return };
+        supervised.state.send_if_modified(|state| {
+            let goes_on = !matches!(state, State::Ended(_));
+            if goes_on {
+                *state = State::Down(Some(trouble));
+            }
+            goes_on
+        });
+    }
+
+    /// Returns why everything has ended, if it has.
+    pub(crate) fn end_reason(&self) -> Option<CloseReason> {
+        match &*self.state.borrow() {
+            State::Ended(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
+    /// Ends everything for this reason, unless it has ended before.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        if let Some(supervised) = self.supervised.upgrade() {
+            supervised.end(reason);
+        }
+    }
+}
