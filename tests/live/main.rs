@@ -63,6 +63,7 @@ mod streams;
 mod streams_faults;
 mod streams_guests;
 mod superseded;
+mod supervision;
 mod tcp;
 mod tls;
 mod uri;
