@@ -4,6 +4,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 mod as_io;
 mod migrate;
+pub(crate) mod phase;
 
 pub use migrate::{MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts};
 

@@ -25,6 +25,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 #[path = "rpc/hooks.rs"]
 mod hooks;
+#[path = "rpc/phases.rs"]
+mod phases;
 #[path = "rpc/stream_flow.rs"]
 mod stream_flow;
 #[path = "rpc/streams.rs"]

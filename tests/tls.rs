@@ -18,11 +18,11 @@ use std::{
 };
 
 use libvirt_client::{
-    Error,
+    Connection, Error,
     transport::tls::{CertificateError, Options, TlsConnection, connect_over},
 };
 use pki::{Authority, Directory, Holder, Pair};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -66,7 +66,7 @@ impl Server {
         Self { then, ..self }
     }
 
-    async fn serve(self, stream: DuplexStream) {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.versions)
@@ -320,6 +320,36 @@ async fn a_server_that_is_no_libvirtd_is_told() {
         let error = connect_over(ours, &world.options).await.unwrap_err();
         assert!(error.to_string().contains(essential), "{essential:?}: {error}");
         assert!(CertificateError::of(&error).is_none(), "{error:?}");
+    }
+}
+
+/// The deadline is for the whole opening, and says how far that got.
+#[tokio::test]
+async fn the_step_in_which_a_server_falls_silent_is_named() {
+    let world = World::new("silent");
+    let authority = world.options.authorities.parent().unwrap().display().to_string();
+    for (speaks_tls, step) in
+        [(false, "the TLS handshake"), (true, "the server's verdict on our certificate")]
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = world.server().then(Then::Nothing);
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            match speaks_tls {
+                true => server.serve(stream).await,
+                // It hears the client out.
+                false => drop(stream.read_to_end(&mut Vec::new()).await),
+            }
+        });
+        let uri = format!("test+tls://127.0.0.1:{port}/default?no_verify=1&pkipath={authority}");
+        let limit = std::time::Duration::from_secs(2);
+        let error = Connection::builder(uri).open_timeout(limit).open().await.unwrap_err();
+        assert!(
+            matches!(error, Error::Timeout { what, after, .. } if what == step && after == limit),
+            "{error:?}"
+        );
+        serving.await.unwrap();
     }
 }
 

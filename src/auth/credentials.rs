@@ -4,6 +4,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use zeroize::Zeroizing;
 
+use crate::error::phase;
+
 /// Something that is asked of the user while a connection is opened: see
 /// [`Builder::credentials`](crate::Builder::credentials).
 ///
@@ -178,7 +180,7 @@ impl Credentials {
         }
         let ask = self.ask.as_ref()?;
         tracing::debug!(kind = %request.kind, service = request.service, host = request.host, "asking for credentials");
-        ask(request).await
+        phase::during("asking the user for credentials", ask(request)).await
     }
 }
 

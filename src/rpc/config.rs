@@ -50,6 +50,15 @@ pub struct KeepaliveConfig {
     pub count: u32,
 }
 
+impl KeepaliveConfig {
+    /// Returns how long the daemon may be silent before it is given up. An interval of zero is for ever.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        let patience = self.interval.saturating_mul(self.count.saturating_add(1));
+        Some(patience).filter(|patience| !patience.is_zero())
+    }
+}
+
 impl Default for KeepaliveConfig {
     /// Five seconds, five times: half a minute, as the daemon itself does by default.
     fn default() -> Self {

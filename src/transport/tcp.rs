@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, phase};
 
 /// How long one address is given before the next is tried beside it (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -22,10 +22,11 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// # Cancel safety
 /// Dropped, it ends all attempts.
 pub async fn connect(host: &str, port: u16) -> Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = match lookup_host((host, port)).await {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(unknown_host(host, port, error)),
-    };
+    let addresses: Vec<SocketAddr> =
+        match phase::during("looking up the host's name", lookup_host((host, port))).await {
+            Ok(addresses) => addresses.collect(),
+            Err(error) => return Err(unknown_host(host, port, error)),
+        };
     tracing::debug!(host, port, ?addresses, "connecting");
     race(alternating(addresses)).await.map_err(|failures| unreachable(host, port, failures))
 }

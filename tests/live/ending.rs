@@ -7,7 +7,7 @@ use libvirt_client::{CloseReason, Connection, KeepaliveConfig};
 use crate::{
     TEST,
     blocked::Blocked,
-    support::{Daemon, live, wait_until},
+    support::{Daemon, PATIENCE, live, wait_until},
 };
 
 #[test]
@@ -30,6 +30,27 @@ fn a_frozen_daemon_is_noticed_by_keepalive() {
         // Three intervals without a sign of life, of which part of one may have passed before. One more is too many.
         assert!(before.elapsed() > interval && after < interval * 4, "{after:?}");
         assert!(matches!(connection.closed().await, CloseReason::Keepalive { .. }));
+        daemon.signal("CONT");
+    });
+}
+
+/// The driver that is being opened may take its time, but the daemon has to live.
+#[test]
+fn a_daemon_that_freezes_while_it_opens_is_noticed_without_a_deadline() {
+    live(async {
+        let daemon = Daemon::start();
+        let pipe = daemon.fifo("host.xml");
+        let builder = Connection::builder(daemon.uri(&format!("test://{}", pipe.display())))
+            .open_timeout(None)
+            .keepalive(KeepaliveConfig { interval: Duration::from_secs(1), count: 2 });
+        let opening = tokio::spawn(builder.open());
+        // Longer than a daemon may be silent that does not answer to pings.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!opening.is_finished());
+        daemon.signal("STOP");
+        let opened = tokio::time::timeout(PATIENCE, opening).await.expect("nobody noticed").unwrap();
+        let error = opened.unwrap_err();
+        assert!(error.to_string().contains("the daemon was silent for"), "{error}");
         daemon.signal("CONT");
     });
 }

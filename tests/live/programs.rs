@@ -224,7 +224,7 @@ fn a_program_that_cannot_carry_a_connection_says_why() {
         let builder =
             Connection::builder(over("ext://", &stuck, "")).open_timeout(Duration::from_millis(300));
         let error = builder.open().await.unwrap_err();
-        assert!(error.is_timeout(), "{error}");
+        assert!(matches!(error, Error::Timeout { what: "asking how to authenticate", .. }), "{error:?}");
         programs.has_ended("stuck").await;
     });
 }

@@ -118,8 +118,27 @@ fn a_server_that_says_nothing_is_left_at_the_deadline() {
         let builder = Connection::builder(format!("test+ssh://root@127.0.0.1:{port}/default"));
         let builder = builder.ssh_config(far.sshd.config(&[])).open_timeout(Duration::from_millis(500));
         let error = builder.open().await.unwrap_err();
-        assert!(error.is_timeout(), "{error:?}");
+        assert!(matches!(error, Error::Timeout { what: "the SSH handshake", .. }), "{error:?}");
         serving.join().unwrap();
+    });
+}
+
+#[test]
+fn the_step_in_which_a_server_falls_silent_is_named() {
+    live(async {
+        for (setting, step) in [
+            ("AuthorizedKeysCommand /bin/sleep 1000", "the login by SSH"),
+            ("ForceCommand exec sleep 1000", "asking how to authenticate"),
+        ] {
+            let far = Far::with(&[setting, "AuthorizedKeysCommandUser root"]);
+            // With a key that the server has to look for.
+            let key =
+                if step == "the login by SSH" { &far.sshd.unknown_key("ed25519", &[]) } else { &far.key };
+            let uri = far.sshd.uri(TEST, &format!("keyfile={}", key.path().display()));
+            let builder = Connection::builder(uri).ssh_config(far.sshd.config(&[]));
+            let error = builder.open_timeout(Duration::from_secs(5)).open().await.unwrap_err();
+            assert!(matches!(error, Error::Timeout { what, .. } if what == step), "{error:?}");
+        }
     });
 }
 

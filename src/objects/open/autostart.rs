@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, phase},
     transport::unix::{self, UnixSocket},
     uri::Autostart,
 };
@@ -53,7 +53,8 @@ pub(super) async fn connect(path: &Path, autostart: &Autostart) -> Result<UnixSo
         source: Arc::new(source),
     };
     let _turn = TURN.lock().await;
-    let _lock = lock(&autostart.lock).await.map_err(|error| {
+    let locking = phase::during("another program that starts the session's daemon", lock(&autostart.lock));
+    let _lock = locking.await.map_err(|error| {
         cannot(format!("nobody listens, and {} cannot be locked: {error}", autostart.lock.display()), error)
     })?;
     match unix::connect(path).await {
@@ -62,7 +63,7 @@ pub(super) async fn connect(path: &Path, autostart: &Autostart) -> Result<UnixSo
     }
     let program = autostart.program.display();
     tracing::debug!(%program, "starting the session's daemon");
-    let started = start(autostart).await;
+    let started = phase::during("starting the session's daemon", start(autostart)).await;
     let mut attempts = 0;
     loop {
         match (unix::connect(path).await, &started) {

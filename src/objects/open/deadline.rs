@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::error::{Error, Result, Waiting};
+use crate::error::{Result, phase};
 
 /// One deadline for all that has to be done, which names what it has ended.
 #[derive(Clone, Copy, Debug)]
@@ -22,16 +22,27 @@ impl Deadline {
         Self { after: timeout.unwrap_or_default(), at }
     }
 
-    /// Does `doing` until the deadline.
+    /// Does `doing` until the deadline. The error names what was waited for: `what`, unless a part of it has a name.
     pub(super) async fn limit<T>(
         self,
         what: &'static str,
         doing: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let Some(at) = self.at else { return doing.await };
-        match timeout_at(at, doing).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::Timeout { what, after: self.after, waiting: Waiting::ForConnection }),
+        match self.at {
+            Some(at) => phase::until(at, self.after, what, doing).await,
+            None => doing.await,
         }
+    }
+
+    /// The same, for what any living daemon does at once: without a deadline, a peer that is silent for `patience` is given
+    /// up all the same.
+    pub(super) async fn limit_silence<T>(
+        self,
+        patience: Option<Duration>,
+        what: &'static str,
+        doing: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let limit = if self.at.is_some() { self } else { Self::new(patience) };
+        limit.limit(what, doing).await
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     objects::connection::{Builder, Connection, Feature, Features},
     protocol::remote,
-    rpc::{Client, expecting},
+    rpc::{Client, KeepaliveConfig, expecting},
 };
 
 /// `VIR_CONNECT_RO`.
@@ -26,7 +26,11 @@ pub(super) async fn handshake(
 ) -> Result<Connection> {
     // The deadline for opening is for all of this; the one for calls is for the user's.
     let (user, client) = (client.clone(), client.with_timeout(None));
-    deadline.limit("authentication", login.authenticate(&client)).await?;
+    // Without a deadline for the opening, keepalive's is for the first answer.
+    let patience = builder.keepalive.as_ref().and_then(KeepaliveConfig::patience);
+    let offered =
+        deadline.limit_silence(patience, "asking how to authenticate", login.offers(&client)).await?;
+    deadline.limit("authentication", login.authenticate(&client, &offered)).await?;
     deadline.limit("opening the connection", introduce(builder, user, client, name, uri)).await
 }
 
@@ -41,15 +45,10 @@ async fn introduce(
     // Both at once: the daemon itself answers the first, whatever becomes of the second. An empty name lets it choose its
     // driver; without one it refuses to open.
     let name = Some(name.unwrap_or_default());
-    let (keepalive, opened) = both(
-        has_feature(&client, Feature::PROGRAM_KEEPALIVE),
-        client.call(remote::ConnectOpenArgs { name, flags }),
-    )
-    .await;
+    let (watched, opened) =
+        both(watch(builder, &client), client.call(remote::ConnectOpenArgs { name, flags })).await;
     opened?;
-    if let (true, Some(config)) = (keepalive?, builder.keepalive) {
-        client.start_keepalive(config);
-    }
+    watched?;
 
     let (event_callback, (typed_param_string, close_callback)) = both(
         has_feature(&client, Feature::REMOTE_EVENT_CALLBACK),
@@ -74,6 +73,16 @@ async fn introduce(
     };
     tracing::debug!(?features, "connection opened");
     Ok(Connection::new(user, uri, features))
+}
+
+/// Watches whether the daemon lives, if it and the builder are for it. While the connection is still being opened: the
+/// driver may take its time, and nothing else may limit that.
+async fn watch(builder: &Builder, client: &Client) -> Result<()> {
+    let is_supported = has_feature(client, Feature::PROGRAM_KEEPALIVE).await?;
+    if let (true, Some(config)) = (is_supported, builder.keepalive) {
+        client.start_keepalive(config);
+    }
+    Ok(())
 }
 
 /// Waits for two calls that are on their way at the same time. (tokio has a macro for it, behind a feature that brings

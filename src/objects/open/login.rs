@@ -2,7 +2,7 @@
 
 use crate::{
     auth::{self, Channel, Credentials, Method},
-    error::{Error, ErrorCode, Result},
+    error::{Error, ErrorCode, Result, phase},
     protocol::remote,
     rpc::Client,
     uri::{Plan, Route, Transport, Uri},
@@ -41,27 +41,35 @@ impl<'a> Login<'a> {
         Self { asked: None, host: LOCALHOST, user: None, channel: Channel::Private, credentials }
     }
 
+    /// Asks what authentication the daemon takes. Never left out: one that uses polkit lets root in by this very call.
+    pub(super) async fn offers(&self, client: &Client) -> Result<Vec<Method>> {
+        match client.call(remote::AuthListArgs).await {
+            Ok(list) => Ok(list.types.iter().map(|kind| Method::from(kind.0)).collect()),
+            Err(error) if error.code() == Some(ErrorCode::NO_SUPPORT) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Proves to the daemon who we are, as far as it asks.
-    pub(super) async fn authenticate(&self, client: &Client) -> Result<()> {
-        // Never left out: a daemon that uses polkit lets root in by this very call.
-        let offered = match client.call(remote::AuthListArgs).await {
-            Ok(list) => list.types.iter().map(|kind| Method::from(kind.0)).collect(),
-            Err(error) if error.code() == Some(ErrorCode::NO_SUPPORT) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let method = auth::choose(&offered, self.asked)?;
+    pub(super) async fn authenticate(&self, client: &Client, offered: &[Method]) -> Result<()> {
+        let method = auth::choose(offered, self.asked)?;
         let Self { host, user, channel, credentials, .. } = self;
         tracing::debug!(%method, host, user, ?channel, ?credentials, "authenticating");
         match method {
             Method::Sasl => self.sasl(client).await,
-            Method::Polkit => match client.call(remote::AuthPolkitArgs).await?.complete {
-                0 => Err(Error::Auth("polkit did not finish the authentication".to_owned())),
-                _ => Ok(()),
-            },
+            Method::Polkit => {
+                match phase::during(POLKIT, client.call(remote::AuthPolkitArgs)).await?.complete {
+                    0 => Err(Error::Auth("polkit did not finish the authentication".to_owned())),
+                    _ => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
 }
+
+/// The daemon may ask somebody there.
+const POLKIT: &str = "the authentication by polkit";
 
 /// The host of URIs that name none.
 const LOCALHOST: &str = "localhost";
@@ -87,7 +95,7 @@ mod sasl {
             CredentialKind, CredentialRequest, Secret,
             sasl::{Exchange, Identity, Mechanism, Next},
         },
-        error::{Error, ErrorCode, Result},
+        error::{Error, ErrorCode, Result, phase},
         protocol::remote,
         rpc::Client,
     };
@@ -95,10 +103,14 @@ mod sasl {
     /// The service that credentials are for, as in `[auth-libvirt-HOST]` of auth.conf.
     const SERVICE: &str = "libvirt";
 
+    const INIT: &str = "asking for the mechanisms of SASL";
+    const START: &str = "the first step of the authentication by SASL";
+    const STEP: &str = "a further step of the authentication by SASL";
+
     impl Login<'_> {
         /// Has the exchange of RFC 4422 with the daemon (`AUTH_SASL_INIT`, `AUTH_SASL_START`, `AUTH_SASL_STEP`).
         pub(super) async fn sasl(&self, client: &Client) -> Result<()> {
-            let offered = client.call(remote::AuthSaslInitArgs).await?.mechlist;
+            let offered = phase::during(INIT, client.call(remote::AuthSaslInitArgs)).await?.mechlist;
             let asked = self.asked.and_then(|asked| asked.split_once('.')).map(|(_, mechanism)| mechanism);
             let mechanism = Mechanism::choose(&offered, asked, self.channel)?;
             let identity = self.identity(mechanism).await?;
@@ -108,7 +120,8 @@ mod sasl {
             let (mut exchange, first) = Exchange::begin(mechanism, identity)?;
             let (nil, data) = to_wire(first);
             let call = remote::AuthSaslStartArgs { mech: mechanism.name().to_owned(), nil, data };
-            let started = client.call(call).await.map_err(|error| who.refused(error, Stage::Name))?;
+            let started = phase::during(START, client.call(call)).await;
+            let started = started.map_err(|error| who.refused(error, Stage::Name))?;
             let mut answer = (started.complete, started.nil, started.data);
             loop {
                 let (complete, nil, data) = answer;
@@ -116,7 +129,8 @@ mod sasl {
                 let Next::Send(message) = exchange.answered(complete != 0, message)? else { return Ok(()) };
                 let (nil, data) = to_wire(message);
                 let call = remote::AuthSaslStepArgs { nil, data };
-                let stepped = client.call(call).await.map_err(|error| who.refused(error, Stage::Password))?;
+                let stepped = phase::during(STEP, client.call(call)).await;
+                let stepped = stepped.map_err(|error| who.refused(error, Stage::Password))?;
                 answer = (stepped.complete, stepped.nil, stepped.data);
             }
         }

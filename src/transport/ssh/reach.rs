@@ -15,7 +15,7 @@ use super::{
     login, resolve,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, phase},
     transport::{Farewell, tcp},
 };
 
@@ -121,7 +121,8 @@ async fn begin(stream: Box<dyn Stream>, settings: &Settings) -> Result<Session> 
     let (line, leash) = Line::new(stream, Arc::clone(&fate));
     let (tell, mut alive) = watch::channel(());
     let handler = Handler { check, fate: Arc::clone(&fate), alive: tell };
-    let mut connecting = Box::pin(client::connect_stream(config, line, handler));
+    let mut connecting =
+        Box::pin(phase::during("the SSH handshake", client::connect_stream(config, line, handler)));
     let connected = match settings.connect_timeout {
         None => connecting.await,
         Some(limit) => match tokio::time::timeout(limit, &mut connecting).await {
@@ -135,7 +136,8 @@ async fn begin(stream: Box<dyn Stream>, settings: &Settings) -> Result<Session> 
         },
     };
     let mut handle = connected.map_err(|failure| explain(failure, settings, &fate))?;
-    Box::pin(login::login(&mut handle, settings, &fate, &mut alive)).await?;
+    let login = Box::pin(login::login(&mut handle, settings, &fate, &mut alive));
+    phase::during("the login by SSH", login).await?;
     tracing::debug!(host = settings.place(), user = settings.user, "logged in");
     Ok(Session::new(handle, settings.place(), settings.user.clone(), fate, leash, alive))
 }

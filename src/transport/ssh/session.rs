@@ -17,7 +17,7 @@ use super::{
     reach,
     tunnel::{Forward, Tunnel},
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, phase};
 
 /// A session with an SSH server. Cheap to clone; it ends when the last clone and the last stream over it are dropped.
 ///
@@ -176,7 +176,7 @@ impl Session {
         self.inner.runtime.spawn(async move {
             let _ = tell.send(opening.await);
         });
-        opened.await.unwrap_or(Err(russh::Error::Disconnect))
+        phase::during("opening a channel over SSH", opened).await.unwrap_or(Err(russh::Error::Disconnect))
     }
 
     /// Says why the server did not open a channel to `what`.

@@ -52,7 +52,7 @@ use priority::Priority;
 use verify::Verifier;
 
 use super::tcp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, phase};
 
 /// How long the server may take to say whether it lets us in. libvirtd says it at once.
 const CONFIRMATION: Duration = Duration::from_secs(5);
@@ -189,7 +189,8 @@ impl Setup {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = TlsConnector::from(self.config.clone());
-        let mut stream = match connector.connect(self.name.clone(), stream).await {
+        let connecting = connector.connect(self.name.clone(), stream);
+        let mut stream = match phase::during("the TLS handshake", connecting).await {
             Ok(stream) => stream,
             Err(error) => return Err(self.no_handshake(error)),
         };
@@ -199,7 +200,7 @@ impl Setup {
             cipher = ?session.negotiated_cipher_suite().map(|suite| suite.suite()),
             "TLS is established"
         );
-        self.wait_until_let_in(&mut stream).await?;
+        phase::during("the server's verdict on our certificate", self.wait_until_let_in(&mut stream)).await?;
         Ok(TlsConnection(stream))
     }
 

@@ -1,0 +1,75 @@
+//! How far the opening of a connection has got, for the error that says where it stopped.
+//!
+//! Opening goes through rooms that do not know each other. Each says what it waits for, and the deadline, which is kept in one
+//! place, names the last of it.
+
+use std::{cell::Cell, future::Future, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Error, Result, Waiting};
+
+tokio::task_local! {
+    static PHASE: Cell<&'static str>;
+}
+
+/// Does `doing`, which waits for what `phase` names. Outside of an opening nobody is told.
+pub(crate) async fn during<T>(phase: &'static str, doing: impl Future<Output = T>) -> T {
+    let outer = PHASE.try_with(|current| current.replace(phase));
+    let done = doing.await;
+    if let Ok(outer) = outer {
+        let _ = PHASE.try_with(|current| current.set(outer));
+    }
+    done
+}
+
+/// Does `doing` until `at`, which is `after` the start: then fails with what was waited for, `phase` if nobody has said more.
+pub(crate) async fn until<T>(
+    at: Instant,
+    after: Duration,
+    phase: &'static str,
+    doing: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let limited = async {
+        match timeout_at(at, doing).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(Error::Timeout { what: PHASE.with(Cell::get), after, waiting: Waiting::ForConnection })
+            }
+        }
+    };
+    PHASE.scope(Cell::new(phase), limited).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn stopped(doing: impl Future<Output = ()>) -> &'static str {
+        let after = Duration::from_secs(1);
+        let doing = async {
+            doing.await;
+            Ok(())
+        };
+        match until(Instant::now() + after, after, "all of it", doing).await {
+            Err(Error::Timeout { what, .. }) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_waited_for_is_named() {
+        use std::future::pending;
+        assert_eq!(stopped(pending()).await, "all of it");
+        assert_eq!(
+            stopped(during("the first", during("its second part", pending()))).await,
+            "its second part"
+        );
+        let parts = async {
+            during("a part that ends", async {}).await;
+            pending().await
+        };
+        assert_eq!(stopped(during("the whole", parts)).await, "the whole");
+        during("what nobody limits", async {}).await;
+    }
+}
