@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    TypedParams, Version, connection::goodbye, enums::ClientTransport, found, handles::handle, open, params,
+    TypedParams, Version, enums::ClientTransport, found, goodbye::goodbye, handles::handle, open, params,
     saturating,
 };
 use crate::{
@@ -144,10 +144,14 @@ impl AdminConnection {
         Self { uri: self.uri.clone(), client: self.client.with_timeout(timeout) }
     }
 
-    /// Tells the daemon goodbye and ends the connection for all its clones.
+    /// Tells the daemon goodbye and ends the connection for all its clones, as
+    /// [`Connection::close`](crate::Connection::close) does.
     ///
     /// # Errors
     /// The connection had ended already, for another reason than ours.
+    ///
+    /// # Cancel safety
+    /// Once polled, the connection ends, even if the future is dropped.
     pub async fn close(self) -> Result<()> {
         goodbye(&self.client, admin::ConnectCloseArgs).await
     }

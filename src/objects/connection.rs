@@ -9,13 +9,14 @@ use std::{
 
 use super::{
     enums::TypedParameterFlags,
+    goodbye::goodbye,
     open::{self, CredentialRequest, Credentials, Secret},
     supervision::Supervision,
 };
 use crate::{
     error::{CloseReason, Error, Result},
-    protocol::{Call, remote},
-    rpc::{Client, Config, ErrorHook, KeepaliveConfig, Wire, expecting},
+    protocol::remote,
+    rpc::{Client, Config, ErrorHook, KeepaliveConfig, Wire},
 };
 
 /// A connection to a libvirt daemon. Cheap to clone; all clones share it, and so do the objects that come from it. It
@@ -408,16 +409,18 @@ impl Connection {
         if self.features().typed_param_string { TypedParameterFlags::STRING_OKAY.bits() } else { 0 }
     }
 
-    /// Tells the daemon goodbye, once no subscription is on its way or being cancelled; writes what was handed over before, and
-    /// ends the connection for all its clones.
-    /// (`CONNECT_CLOSE`; C: `virConnectClose`).
+    /// Tells the daemon goodbye and ends the connection for all its clones (`CONNECT_CLOSE`; C: `virConnectClose`).
+    ///
+    /// Calls that wait for their turn end with [`CloseReason::Client`] at once, as do all later ones. What was handed over
+    /// before is written, and those that the daemon has get their answers until it has answered the goodbye: that waits for
+    /// none of them. A daemon that does not answer is waited for 5 seconds, and as long for subscriptions that are just being
+    /// made or cancelled.
     ///
     /// # Errors
     /// The connection had ended already, for another reason than ours.
     ///
     /// # Cancel safety
-    /// Dropped before the goodbye has had its turn, the future changes nothing; dropped later, the connection may end or
-    /// live on until its last clone is dropped.
+    /// Once polled, the connection ends, even if the future is dropped.
     pub async fn close(self) -> Result<()> {
         let current = self.client.current();
         // First, so that nobody opens another one.
@@ -445,22 +448,6 @@ impl Connection {
         self.client.closed()
     }
 }
-
-/// Calls what says goodbye to the daemon, and ends the connection whether it answers or not.
-pub(super) async fn goodbye<C: Call<Reply = ()>>(client: &Client, call: C) -> Result<()> {
-    let is_ours = |error: &Error| matches!(error, Error::Closed(CloseReason::Client) | Error::Timeout { .. });
-    // A libvirtd 9.0.0 that cancels and closes at the same time has been seen to crash.
-    let _ = tokio::time::timeout(GOODBYE, client.settle()).await;
-    let said = expecting(is_ours, client.with_timeout(GOODBYE).call(call)).await;
-    client.close().await;
-    match said {
-        Err(error) if !is_ours(&error) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// How long the daemon may take to answer to goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

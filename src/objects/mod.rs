@@ -10,6 +10,7 @@ pub mod events;
 pub mod fields;
 #[cfg(unix)]
 mod files;
+mod goodbye;
 pub mod guest;
 pub mod guide;
 mod handles;

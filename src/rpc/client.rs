@@ -338,6 +338,23 @@ impl Client {
         }
     }
 
+    /// Begins no more calls, but for the last one: those that wait for their turn end with [`CloseReason::Client`].
+    pub(crate) fn begin_leaving(&self) {
+        if let Some(conversation) = self.current_conversation() {
+            conversation.begin_leaving();
+        }
+    }
+
+    /// Does what [`call`](Self::call) does, at once. A daemon that is busy with as many calls as it is given at once takes
+    /// one more, and then no other before that is answered: the last one of a connection.
+    pub(crate) async fn call_last<C: Call<Reply = ()>>(&self, arguments: C) -> Result<()> {
+        let last = match encode_call(C::PROCEDURE, &arguments, 0) {
+            Ok(frame) => self.exchange(Request { is_last: true, ..Request::new(C::PROCEDURE, frame) }).await,
+            Err(error) => Err(error),
+        };
+        self.observed(last.map(drop))
+    }
+
     /// Waits until no registration is on its way, nor the cancelling of one whose last reader has gone.
     pub(crate) async fn settle(&self) {
         if let Some(conversation) = self.current_conversation() {

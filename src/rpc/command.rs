@@ -55,6 +55,8 @@ pub(super) struct Request {
     pub(super) subscribe: Option<Subscriber>,
     /// The data stream that it opens.
     pub(super) stream: Option<Arc<Link>>,
+    /// It goes before all that wait for their turn.
+    pub(super) is_last: bool,
 }
 
 /// Where the events of a registration go, and what they are known by.
@@ -67,7 +69,7 @@ pub(super) struct Subscriber {
 
 impl Request {
     pub(super) fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
-        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None }
+        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None, is_last: false }
     }
 }
 
@@ -85,7 +87,7 @@ pub(super) struct Waiter {
     pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
     pub(super) subscribe: Option<Subscriber>,
     pub(super) stream: Option<Arc<Link>>,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Waiter {

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc, time::Instant};
 
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
 };
 use tracing::{Instrument, Span, field};
 
@@ -63,11 +63,9 @@ impl Conversation {
     /// Sends a call when it is its turn, and waits for the reply. `waiting` says what for.
     pub(super) async fn exchange(&self, request: Request, waiting: &mut Waiting) -> Result<Reply, Failure> {
         *waiting = Waiting::ForTurn;
-        let permits = self.permits.clone();
-        // The semaphore is never closed: when the connection ends, those who have permits give them back.
-        let Ok(permit) = permits.acquire_owned().await else { return Err(self.lost(false)) };
+        let permit = if request.is_last { None } else { Some(self.turn().await?) };
         let (reply, replied) = oneshot::channel();
-        let Request { procedure, frame, descriptors, subscribe, stream } = request;
+        let Request { procedure, frame, descriptors, subscribe, stream, .. } = request;
         let waiter = Waiter { reply, subscribe, stream, _permit: permit };
         let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
         if self.commands.send(command).is_err() {
@@ -76,6 +74,20 @@ impl Conversation {
         *waiting = Waiting::ForAnswer;
         // A driver that is gone without a word was dropped by its runtime, with whatever it had written.
         replied.await.unwrap_or_else(|_| Err(self.lost(true)))
+    }
+
+    /// Waits for the turn of a call. Turns are taken in the order in which they are asked for.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        // Only `begin_leaving` closes the semaphore: when the connection ends, those who have permits give them back.
+        self.permits.clone().acquire_owned().await.map_err(|_| {
+            let reason = self.close_reason().unwrap_or(CloseReason::Client);
+            Failure::Lost { reason, handed_over: false }
+        })
+    }
+
+    /// Begins no more calls, but for the last one: those that wait for their turn end with [`CloseReason::Client`].
+    pub(super) fn begin_leaving(&self) {
+        self.permits.close();
     }
 
     /// Has the events of a registration delivered to one more queue, from when this returns.
