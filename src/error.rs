@@ -329,7 +329,7 @@ impl Error {
     /// yet, the network failed, somebody else's work on the object took too long, the guest's agent was busy or away.
     ///
     /// It covers [deadlines](Self::is_timeout); connections that were not made since nobody answered, or that ended by the
-    /// daemon, a failure of the network or silence, after which a new one is needed; and the codes `AGENT_UNRESPONSIVE`,
+    /// daemon, a failure of the network or silence, or with the daemon's own connection, after which a new one is needed; and the codes `AGENT_UNRESPONSIVE`,
     /// `AGENT_UNSYNCED` and `RESOURCE_BUSY`.
     ///
     /// It does not say that trying again does no harm: where the connection ended or a deadline passed, the daemon may have
@@ -341,6 +341,7 @@ impl Error {
                 CloseReason::Eof
                 | CloseReason::Io(_)
                 | CloseReason::Keepalive { .. }
+                | CloseReason::Announced(_)
                 | CloseReason::Unresponsive { .. } => true,
                 CloseReason::GivenUp { error, .. } => error.is_transient(),
                 CloseReason::Client | CloseReason::Protocol(_) | CloseReason::Runtime => false,
@@ -605,6 +606,9 @@ pub enum CloseReason {
         /// What became of the last attempt.
         error: Arc<Error>,
     },
+    /// The daemon said that its own connection to the hypervisor has ended, as a proxy does whose daemon behind it has gone,
+    /// and why so. It answers to nothing that needs the hypervisor any more, so the connection was ended.
+    Announced(ConnectCloseReason),
     /// The runtime that the connection's task ran on was shut down.
     Runtime,
 }
@@ -621,6 +625,9 @@ impl fmt::Display for CloseReason {
                 write!(f, "the daemon lives, but did not answer within {after:?}")
             }
             Self::GivenUp { after, error } => write!(f, "given up after {after:?}: {error}"),
+            Self::Announced(reason) => {
+                write!(f, "the daemon says that its own connection to the hypervisor has ended: {reason}")
+            }
             Self::Runtime => f.write_str("the runtime that it ran on was shut down"),
         }
     }
@@ -715,6 +722,7 @@ mod tests {
             (Error::Closed(CloseReason::Eof), transient),
             (Error::Closed(CloseReason::Io(cause())), transient),
             (Error::Closed(CloseReason::Keepalive { silence: after }), transient),
+            (Error::Closed(CloseReason::Announced(ConnectCloseReason::EOF)), transient),
             (Error::Closed(CloseReason::Client), &[]),
             (Error::Closed(CloseReason::Protocol(cause())), &[]),
             (Error::Closed(CloseReason::Runtime), &[]),

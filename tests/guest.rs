@@ -150,7 +150,9 @@ fn opening(call: &Frame) -> Option<Answer> {
     }
     Some(match remote::Procedure(call.header.proc) {
         remote::Procedure::AUTH_LIST => value(&remote::AuthListRet { types: Vec::new() }),
-        remote::Procedure::CONNECT_OPEN | remote::Procedure::CONNECT_CLOSE => value(&()),
+        remote::Procedure::CONNECT_OPEN
+        | remote::Procedure::CONNECT_CLOSE
+        | remote::Procedure::CONNECT_REGISTER_CLOSE_CALLBACK => value(&()),
         remote::Procedure::CONNECT_SUPPORTS_FEATURE => value(&0_i32),
         remote::Procedure::DOMAIN_LOOKUP_BY_NAME => value(&remote::DomainLookupByNameRet {
             dom: remote::NonnullDomain { name: "web".to_owned(), uuid: [7; 16], id: 1 },

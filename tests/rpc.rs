@@ -23,6 +23,8 @@ use libvirt_client::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+#[path = "rpc/announced.rs"]
+mod announced;
 #[path = "rpc/goodbye.rs"]
 mod goodbye;
 #[path = "rpc/hooks.rs"]
@@ -264,9 +266,10 @@ async fn a_subscription_may_be_dropped_at_every_poll() {
 }
 
 impl Daemon {
-    /// Lets a client in that asks for a connection: authentication, opening, and four questions about features.
+    /// Lets a client in that asks for a connection: authentication, opening, four questions about features, and the
+    /// registration for the daemon's own end.
     async fn answer_opening(&mut self) {
-        for _ in 0..6 {
+        for _ in 0..7 {
             let call = self.receive().await.unwrap();
             match remote::Procedure(call.header.proc) {
                 remote::Procedure::AUTH_LIST => {

@@ -443,7 +443,8 @@ impl Connection {
         Ok(begun.elapsed())
     }
 
-    /// Waits for the connection's end and returns its reason.
+    /// Waits for the connection's end and returns its reason: who ended it, or what failed, or what the daemon said of its
+    /// own connection to the hypervisor.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + 'static {
         self.client.closed()
     }

@@ -12,6 +12,8 @@ use std::fmt;
 
 pub use bitflags::Flags;
 
+pub use crate::error::ConnectCloseReason;
+
 /// Defines a set of bits. `bitflags!` itself writes some hundred functions for each type, which doubles the time
 /// that this crate takes to check; here are those that are used.
 macro_rules! flags {

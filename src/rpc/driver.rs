@@ -27,7 +27,7 @@ use super::{
     stream::{Outgoing, Piece},
 };
 use crate::{
-    error::{CloseReason, Error},
+    error::{CloseReason, ConnectCloseReason, Error},
     protocol::{Call, ProcedureInfo, admin, frame::FrameDecoder, remote},
     xdr::{DecodeError, Reader},
 };
@@ -331,7 +331,11 @@ impl<W: Wire> Driver<W> {
         while let Some(frame) = self.decoder.next().map_err(|error| CloseReason::Protocol(Arc::new(error)))? {
             let delivery =
                 self.session.receive(frame).map_err(|error| CloseReason::Protocol(Arc::new(error)))?;
+            let announced = end_that_is_announced(&delivery);
             self.deliver(delivery);
+            if let Some(reason) = announced {
+                return Err(CloseReason::Announced(reason));
+            }
         }
         Ok(())
     }
@@ -502,6 +506,19 @@ fn is_goodbye(procedure: &ProcedureInfo) -> bool {
     // Each procedure has one entry in the tables, so its address tells it, without a look at its name in every call.
     let goodbyes = [remote::ConnectCloseArgs::PROCEDURE, admin::ConnectCloseArgs::PROCEDURE];
     goodbyes.iter().any(|&goodbye| std::ptr::eq(goodbye, procedure))
+}
+
+/// Returns why the daemon's own connection to the hypervisor has ended, if that is what it reports.
+fn end_that_is_announced<W>(delivery: &Delivery<W>) -> Option<ConnectCloseReason> {
+    match delivery {
+        Delivery::Event { program, procedure, payload }
+            if *program == remote::PROGRAM.number
+                && *procedure == remote::Procedure::CONNECT_EVENT_CONNECTION_CLOSED.0 =>
+        {
+            Reader::new(payload).field("reason").map(ConnectCloseReason).ok()
+        }
+        _ => None,
+    }
 }
 
 /// A connection that the daemon cut off is closed by the daemon, however the operating system puts it.

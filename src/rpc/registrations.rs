@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use super::{
-    Reply,
+    Client, Reply,
     client::{encode_call, not_understood},
     command::{Command, Request, Subscriber},
     conversation::{Conversation, traced},
@@ -201,6 +201,34 @@ async fn call(conversation: &Conversation, request: Request) -> Result<Reply> {
     traced(procedure, exchange, |reply| reply).await
 }
 
+impl Client {
+    /// Registers for as long as the connection lives, though nobody reads yet: whoever subscribes to the same shares it.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn keep_registered(&self, source: EventSource) -> Result<()> {
+        match self.current_conversation() {
+            Some(conversation) => keep_registered(&conversation, source).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn keep_registered(conversation: &Conversation, source: EventSource) -> Result<()> {
+    let slot = conversation.registrations.slot(&source.frame);
+    let mut state = slot.lock().await;
+    if state.number.is_none() {
+        let (family, queue) = (source.family, Queue::new(1));
+        let number = register(conversation, source, queue.clone()).await?;
+        conversation.command(Command::Leave { key: (family, number), queue });
+        state.number = Some(number);
+    }
+    state.readers += 1;
+    drop(state);
+    conversation.registrations.keep(slot);
+    Ok(())
+}
+
 /// A registering or cancelling that is on its way until this is dropped.
 struct Unsettled {
     conversation: Arc<Conversation>,
@@ -223,6 +251,8 @@ impl Drop for Unsettled {
 #[derive(Debug, Default)]
 pub(super) struct Registrations {
     slots: Mutex<HashMap<Vec<u8>, Weak<Slot>>>,
+    /// Those that last as long as the connection.
+    kept: Mutex<Vec<Arc<Slot>>>,
     /// How many are on their way, there or back.
     unsettled: watch::Sender<usize>,
 }
@@ -232,6 +262,10 @@ impl Registrations {
     pub(super) async fn settle(&self) {
         // The sender is ours, so there is always somebody to wait for.
         let _ = self.unsettled.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    fn keep(&self, slot: Arc<Slot>) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     }
 
     fn slot(&self, call: &[u8]) -> Arc<Slot> {

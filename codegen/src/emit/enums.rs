@@ -12,8 +12,12 @@ use crate::{
 };
 
 /// The enums that errors are made of, with their Rust names.
-const ERROR_ENUMS: [(&str, &str); 3] =
-    [("virErrorNumber", "ErrorCode"), ("virErrorDomain", "ErrorDomain"), ("virErrorLevel", "ErrorLevel")];
+const ERROR_ENUMS: [(&str, &str); 4] = [
+    ("virErrorNumber", "ErrorCode"),
+    ("virErrorDomain", "ErrorDomain"),
+    ("virErrorLevel", "ErrorLevel"),
+    ("virConnectCloseReason", "ConnectCloseReason"),
+];
 
 /// Writes all but those that errors are made of.
 pub(crate) fn public(tables: &Tables) -> Result<String, Problem> {

@@ -119,7 +119,9 @@ impl EventsBuilder {
     }
 
     /// Asks for the end of the daemon's own connection to the hypervisor (`CONNECT_REGISTER_CLOSE_CALLBACK`; C:
-    /// `virConnectRegisterCloseCallback`). The end of our connection to the daemon ends the stream in any case.
+    /// `virConnectRegisterCloseCallback`). It is the last event: our connection ends with it, since nothing that needs the
+    /// hypervisor works over it any more, with [`CloseReason::Announced`](crate::CloseReason::Announced). The end of our
+    /// connection ends the stream in any case.
     #[doc(alias = "virConnectRegisterCloseCallback")]
     pub fn connection_closed(self) -> Self {
         self.wanting(Kind::Closed)
@@ -248,14 +250,19 @@ impl EventsBuilder {
                 let reason = "the daemon is too old to tell of the end of its connection to the hypervisor";
                 Err(Error::Unsupported(reason.to_owned()))
             }
-            Kind::Closed => Ok(vec![EventSource::without_callback_id(
-                &remote::ConnectRegisterCloseCallbackArgs,
-                Family::Connection,
-                remote::Procedure::CONNECT_EVENT_CONNECTION_CLOSED.0,
-                &remote::ConnectUnregisterCloseCallbackArgs,
-            )?]),
+            Kind::Closed => Ok(vec![connection_closed()?]),
         }
     }
+}
+
+/// Says how to register for the end of the daemon's own connection to the hypervisor.
+pub(in crate::objects) fn connection_closed() -> Result<EventSource> {
+    EventSource::without_callback_id(
+        &remote::ConnectRegisterCloseCallbackArgs,
+        Family::Connection,
+        remote::Procedure::CONNECT_EVENT_CONNECTION_CLOSED.0,
+        &remote::ConnectUnregisterCloseCallbackArgs,
+    )
 }
 
 const CANCEL_DOMAIN: &ProcedureInfo = remote::ConnectDomainEventCallbackDeregisterAnyArgs::PROCEDURE;

@@ -54,6 +54,8 @@ pub use self::{
 };
 pub use super::reasons::DomainEventDetail;
 
+pub(in crate::objects) use self::builder::connection_closed;
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -7,7 +7,10 @@ use tracing::Span;
 use super::{Deadline, login::Login};
 use crate::{
     error::{Error, Result},
-    objects::connection::{Builder, Connection, Feature, Features},
+    objects::{
+        connection::{Builder, Connection, Feature, Features},
+        events::connection_closed,
+    },
     protocol::remote,
     rpc::{Client, KeepaliveConfig, expecting},
 };
@@ -50,14 +53,15 @@ async fn introduce(
     opened?;
     watched?;
 
-    let (event_callback, (typed_param_string, close_callback)) = both(
-        has_feature(&client, Feature::REMOTE_EVENT_CALLBACK),
+    let ((event_callback, typed_param_string), (close_callback, announced)) = both(
         both(
+            has_feature(&client, Feature::REMOTE_EVENT_CALLBACK),
             has_feature(&client, Feature::TYPED_PARAM_STRING),
-            has_feature(&client, Feature::REMOTE_CLOSE_CALLBACK),
         ),
+        both(has_feature(&client, Feature::REMOTE_CLOSE_CALLBACK), ask_for_its_end(&client)),
     )
     .await;
+    announced?;
     let features = Features {
         event_callback: event_callback?,
         typed_param_string: typed_param_string?,
@@ -83,6 +87,18 @@ async fn watch(builder: &Builder, client: &Client) -> Result<()> {
         client.start_keepalive(config);
     }
     Ok(())
+}
+
+/// Asks the daemon to tell of the end of its own connection to the hypervisor, which then is the end of ours. Without
+/// waiting for its answer whether it can: if not, it refuses.
+async fn ask_for_its_end(client: &Client) -> Result<()> {
+    match client.keep_registered(connection_closed()?).await {
+        Err(Error::Remote(error)) => {
+            tracing::debug!(%error, "the daemon will not tell of the end of its connection to the hypervisor");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Waits for two calls that are on their way at the same time. (tokio has a macro for it, behind a feature that brings
