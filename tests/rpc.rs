@@ -29,12 +29,18 @@ mod announced;
 mod goodbye;
 #[path = "rpc/hooks.rs"]
 mod hooks;
+#[path = "rpc/late.rs"]
+mod late;
 #[path = "rpc/phases.rs"]
 mod phases;
+#[path = "rpc/silence.rs"]
+mod silence;
 #[path = "rpc/stream_flow.rs"]
 mod stream_flow;
 #[path = "rpc/streams.rs"]
 mod streams;
+#[path = "rpc/turns.rs"]
+mod turns;
 
 /// The daemon's side of a pipe.
 struct Daemon {

@@ -34,6 +34,23 @@ fn a_frozen_daemon_is_noticed_by_keepalive() {
     });
 }
 
+#[test]
+fn without_keepalive_a_frozen_daemon_is_waited_for() {
+    live(async {
+        let daemon = Daemon::start();
+        let connection = Connection::builder(daemon.uri(TEST)).keepalive(None).open().await.unwrap();
+        daemon.signal("STOP");
+        let asking = tokio::spawn({
+            let connection = connection.clone();
+            async move { connection.hostname().await }
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(5), connection.closed()).await;
+        assert!(ended.is_err() && !asking.is_finished(), "{ended:?}");
+        daemon.signal("CONT");
+        assert_eq!(asking.await.unwrap().unwrap(), daemon.virsh(TEST, &["hostname"]));
+    });
+}
+
 /// The driver that is being opened may take its time, but the daemon has to live.
 #[test]
 fn a_daemon_that_freezes_while_it_opens_is_noticed_without_a_deadline() {

@@ -36,7 +36,7 @@ impl Daemon {
         self.stream(call, MessageStatus::CONTINUE, &Bytes::copy_from_slice(data)).await;
     }
 
-    async fn hole(&mut self, call: &Frame, length: i64) {
+    pub(crate) async fn hole(&mut self, call: &Frame, length: i64) {
         let header =
             MessageHeader { type_: MessageType::STREAM_HOLE, status: MessageStatus::CONTINUE, ..call.header };
         self.send(header, &StreamHole { length, flags: 0 }).await;
