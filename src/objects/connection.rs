@@ -166,7 +166,12 @@ impl Builder {
     }
 
     /// Sets how many calls the daemon is given at once; 4 unless stated. More than its `max_client_requests` − 1 makes it
-    /// stop reading and, with keepalive, may make it cut the connection.
+    /// stop reading and, with keepalive, may make it cut the connection: with its default of 5 and five calls that take
+    /// their time, after 30 seconds.
+    ///
+    /// A daemon tells nobody what its `max_client_requests` is, its administrators neither ([`admin`](crate::admin)): it stands in its
+    /// `libvirtd.conf` (or `virtqemud.conf` and the like). Where it was changed, this is to be changed with it. More at once makes
+    /// only slow calls faster; what else waits for turns is in [`guide::waiting`](crate::guide::waiting).
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.config.in_flight = calls;
         self

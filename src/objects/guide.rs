@@ -1,4 +1,4 @@
-//! What virsh does, in Rust: the ten things that are done most.
+//! What virsh does, in Rust: the ten things that are done most. What waits for whom is in [`waiting`].
 //!
 //! Each of them begins with `let connection = Connection::open("qemu:///system").await?;`.
 //!
@@ -157,3 +157,5 @@
 //! # Ok(())
 //! # }
 //! ```
+
+pub mod waiting;

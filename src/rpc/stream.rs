@@ -19,7 +19,8 @@
 //! **Writing.** At most about 1 MiB of each stream waits to be written; a writer beyond that is pending. Frames have at most
 //! 262,120 bytes, streams take turns frame by frame, and calls and signs of life overtake them all. What the daemon does not
 //! take, it does not read, and with it nothing else from this connection: a program that writes to a guest that does not
-//! listen gives that stream a connection of its own.
+//! listen gives that stream a connection of its own. The daemon hears no signs of life then, either, and cuts the connection after
+//! its own time of silence, 30 seconds by default.
 //!
 //! # How a stream ends
 //!

@@ -49,6 +49,7 @@ mod real_networks;
 mod real_storage;
 mod refusals;
 mod refused;
+mod request_limit;
 mod sasl;
 mod secrets;
 mod snapshots;
