@@ -158,26 +158,41 @@ const LEAST_SPARE: usize = 2 * 1024;
 impl FrameDecoder {
     /// Returns room to read into; never empty.
     pub fn spare(&mut self) -> &mut [u8] {
-        // Where a frame is on its way, as much as it lacks, so that it is read at once and moved only once.
-        let missing = self.missing().min(LARGEST_CHUNK);
-        if self.buffer.len() - self.filled < missing.max(LEAST_SPARE) {
-            // A long frame is never given the room that it claims, only about as much again as has come of it.
-            let room = self
-                .chunk
-                .clamp(SMALLEST_CHUNK, LARGEST_CHUNK)
-                .max(missing)
-                .max(self.filled.min(4 * LARGEST_CHUNK));
+        if self.filled == 0 && self.buffer.len() > 4 * self.chunk.max(SMALLEST_CHUNK) {
+            // Left of a time when much came.
+            self.buffer = BytesMut::new();
+        }
+        let length = self.announced();
+        let missing = length.saturating_sub(self.filled);
+        if length > LARGEST_CHUNK && missing > 0 {
+            self.make_room_apart(length);
+        } else if self.buffer.len() - self.filled < missing.max(LEAST_SPARE) {
+            // Where a frame is on its way, as much as it lacks, so that it is read at once and moved only once.
+            let room = self.chunk.clamp(SMALLEST_CHUNK, LARGEST_CHUNK).max(missing);
             self.buffer.truncate(self.filled);
             self.buffer.resize(self.filled + room, 0);
         }
         self.buffer.get_mut(self.filled..).unwrap_or_default()
     }
 
-    /// Returns how much has not come of a frame whose length has.
-    fn missing(&self) -> usize {
+    /// Makes room for a long frame, and for nothing behind it: whoever keeps a part of another frame would keep this one's
+    /// memory, too. It is never given the room that it claims, only about as much again as has come of it.
+    fn make_room_apart(&mut self, length: usize) {
+        if self.buffer.len() > self.filled && self.buffer.len() <= length {
+            return;
+        }
+        let size = self.filled.saturating_mul(2).clamp(LARGEST_CHUNK, length);
+        let mut room = BytesMut::with_capacity(size);
+        room.extend_from_slice(self.buffer.get(..self.filled).unwrap_or_default());
+        room.resize(size, 0);
+        self.buffer = room;
+    }
+
+    /// Returns the length of the frame that has begun to come, as far as it is known and possible.
+    fn announced(&self) -> usize {
         let received = self.buffer.get(..self.filled).unwrap_or_default();
         let length = received.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
-        (length as usize).saturating_sub(self.filled)
+        length.min(LONGEST) as usize
     }
 
     /// Says that the first `count` bytes of [`spare`](Self::spare) have been filled.
@@ -234,6 +249,10 @@ impl FrameDecoder {
         }
         self.filled -= length;
         let mut bytes = self.buffer.split_to(length).freeze();
+        if length > LARGEST_CHUNK && self.filled == 0 {
+            // Or its room would be used again, however little comes next.
+            self.buffer = BytesMut::new();
+        }
         let payload = bytes.split_off(PREFIX);
         let mut reader = Reader::new(bytes.get(LENGTH_WORD..).unwrap_or_default());
         let header = MessageHeader::decode(&mut reader).map_err(FrameError::Header)?;

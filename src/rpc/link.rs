@@ -20,9 +20,9 @@ use crate::{
 
 /// How many bytes of data may wait in one stream to be written.
 pub(super) const MOST_QUEUED: usize = 1 << 20;
-/// Data up to this many bytes is copied out of the read buffer, since a slice keeps the whole of that in memory: some 270 KiB
-/// while there is much to read.
-const SMALL: usize = 32 * 1024;
+/// Data up to this many bytes is copied out of the read buffer, since a slice keeps the whole of that in memory: some 540 KiB
+/// at most. The frames of bulk data have 256 KiB.
+const SMALL: usize = 128 * 1024;
 /// What a waiting piece or frame takes besides its bytes of data.
 const OVERHEAD: usize = 64;
 
