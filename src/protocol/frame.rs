@@ -64,7 +64,17 @@ pub fn encode<T: Encode + ?Sized>(
     descriptors: usize,
     body: &T,
 ) -> Result<Vec<u8>, EncodeError> {
-    let mut writer = Writer::append_to(Vec::with_capacity(128));
+    encode_into(Vec::with_capacity(128), header, descriptors, body)
+}
+
+/// Does what [`encode`] does, in an empty buffer that has room already.
+pub(crate) fn encode_into<T: Encode + ?Sized>(
+    buffer: Vec<u8>,
+    header: &MessageHeader,
+    descriptors: usize,
+    body: &T,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut writer = Writer::append_to(buffer);
     0u32.encode(&mut writer)?;
     header.encode(&mut writer)?;
     if carries_descriptors(header.type_) {

@@ -19,6 +19,7 @@ use super::{
     link::Link,
     queue::Queue,
     registrations::{EventSource, register_all},
+    secrets,
     session::{Answer, Refusal},
     stream::Stream,
     supervised::{Attempts, Patience, Supervised, Supervisor},
@@ -524,7 +525,8 @@ fn encode<T: Encode + ?Sized>(
     arguments: &T,
     descriptors: usize,
 ) -> Result<Vec<u8>> {
-    frame::encode(&frame::call_header(procedure, descriptors), descriptors, arguments)
+    let (buffer, header) = (secrets::buffer_for(procedure), frame::call_header(procedure, descriptors));
+    frame::encode_into(buffer, &header, descriptors, arguments)
         .inspect_err(|error| tracing::debug!(procedure = procedure.name, %error, "not sent"))
         .map_err(|error| Error::Encode { what: procedure.name, cause: Arc::new(error) })
 }

@@ -23,6 +23,7 @@ use super::{
     link::{Flow, Link},
     links::{self, Links},
     outbox::Outbox,
+    secrets::carries_secret,
     session::{Delivery, Refusal, Session, StreamNews, Tick},
     stream::{Outgoing, Piece},
 };
@@ -216,6 +217,9 @@ impl<W: Wire> Driver<W> {
             }
         };
         tracing::trace!(procedure = procedure.name, serial, bytes = frame.len(), "calling");
+        if carries_secret(procedure) {
+            return self.outbox.push_secret(frame);
+        }
         self.outbox.push(frame, descriptors);
     }
 

@@ -23,6 +23,7 @@ mod links;
 mod outbox;
 mod queue;
 mod registrations;
+mod secrets;
 pub mod session;
 pub mod stream;
 mod supervised;

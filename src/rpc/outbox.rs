@@ -6,6 +6,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use zeroize::Zeroize;
+
 use super::{Wire, lanes::Lanes};
 use crate::protocol::frame::{self, Descriptor};
 
@@ -32,6 +34,8 @@ struct Entry {
     bytes: Vec<u8>,
     sent: usize,
     descriptors: VecDeque<Descriptor>,
+    /// It is overwritten once it is written, or will never be.
+    secret: bool,
 }
 
 impl Outbox {
@@ -45,6 +49,7 @@ impl Outbox {
         match self.entries.back_mut() {
             Some(last)
                 if !self.apart
+                    && !last.secret
                     && descriptors.is_empty()
                     && last.descriptors.is_empty()
                     && last.bytes.len() + frame.len() <= JOINED =>
@@ -53,6 +58,13 @@ impl Outbox {
             }
             _ => self.entries.push_back(Entry::new(frame, descriptors)),
         }
+    }
+
+    /// Does what [`push`](Self::push) does with a frame that is overwritten in memory afterwards.
+    pub(super) fn push_secret(&mut self, frame: Vec<u8>) {
+        let mut entry = Entry::new(frame, Vec::new());
+        entry.secret = true;
+        self.entries.push_back(entry);
     }
 
     /// Adds a frame before all others that have not been begun. One that waits already is not added again, so that a
@@ -98,7 +110,7 @@ impl Outbox {
 
 impl Entry {
     fn new(bytes: Vec<u8>, descriptors: Vec<Descriptor>) -> Self {
-        Self { bytes, sent: 0, descriptors: descriptors.into() }
+        Self { bytes, sent: 0, descriptors: descriptors.into(), secret: false }
     }
 
     fn is_begun(&self) -> bool {
@@ -129,6 +141,14 @@ impl Entry {
             self.descriptors.pop_front();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.secret {
+            self.bytes.as_mut_slice().zeroize();
+        }
     }
 }
 

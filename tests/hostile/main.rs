@@ -11,6 +11,8 @@ mod events;
 mod memory;
 mod peer;
 mod replies;
+#[cfg(feature = "sasl")]
+mod secrets;
 mod streams;
 
 /// 1 MiB.

@@ -8,6 +8,7 @@ use rsasl::{
     prelude::{Mechname, SASLClient, SASLConfig, Session, SessionError, State},
     property::{AuthId, AuthzId, Password},
 };
+use zeroize::Zeroize;
 
 use super::Mechanism;
 use crate::{
@@ -20,6 +21,9 @@ const MOST_ROUNDS: u32 = 8;
 
 /// More work than this is not done for a daemon, or for who pretends to be one. It is some half a second's.
 const MOST_ITERATIONS: u32 = 1_000_000;
+
+/// As much as the protocol lets us say at once (`REMOTE_AUTH_SASL_DATA_MAX`).
+const MOST_SAID: usize = 65_536;
 
 /// Who we are.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +111,8 @@ impl Exchange {
     fn step(&mut self, message: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
         // After an error it must not be asked again.
         let Some(mut session) = self.session.take() else { return Ok(None) };
-        let mut answer = Vec::new();
+        // It never has to grow, which would leave a copy of it behind.
+        let mut answer = Vec::with_capacity(MOST_SAID);
         match session.step(message, &mut answer) {
             Ok(state) => {
                 let says_something = state.has_sent_message();
@@ -116,8 +121,13 @@ impl Exchange {
                 }
                 Ok(says_something.then_some(answer))
             }
-            Err(SessionError::MutualAuthenticationFailed) => Err(self.fail(UNPROVEN)),
-            Err(error) => Err(self.fail(&error.to_string())),
+            Err(error) => {
+                answer.as_mut_slice().zeroize();
+                Err(match error {
+                    SessionError::MutualAuthenticationFailed => self.fail(UNPROVEN),
+                    error => self.fail(&error.to_string()),
+                })
+            }
         }
     }
 

@@ -89,6 +89,8 @@ impl Login<'_> {
 
 #[cfg(feature = "sasl")]
 mod sasl {
+    use zeroize::Zeroize;
+
     use super::Login;
     use crate::{
         auth::{
@@ -96,8 +98,9 @@ mod sasl {
             sasl::{Exchange, Identity, Mechanism, Next},
         },
         error::{Error, ErrorCode, Result, phase},
-        protocol::remote,
+        protocol::{Call, ProcedureInfo, remote},
         rpc::Client,
+        xdr::{Encode, EncodeError, Writer},
     };
 
     /// The service that credentials are for, as in `[auth-libvirt-HOST]` of auth.conf.
@@ -120,7 +123,7 @@ mod sasl {
             let (mut exchange, first) = Exchange::begin(mechanism, identity)?;
             let (nil, data) = to_wire(first);
             let call = remote::AuthSaslStartArgs { mech: mechanism.name().to_owned(), nil, data };
-            let started = phase::during(START, client.call(call)).await;
+            let started = phase::during(START, client.call(Overwritten(call))).await;
             let started = started.map_err(|error| who.refused(error, Stage::Name))?;
             let mut answer = (started.complete, started.nil, started.data);
             loop {
@@ -129,7 +132,7 @@ mod sasl {
                 let Next::Send(message) = exchange.answered(complete != 0, message)? else { return Ok(()) };
                 let (nil, data) = to_wire(message);
                 let call = remote::AuthSaslStepArgs { nil, data };
-                let stepped = phase::during(STEP, client.call(call)).await;
+                let stepped = phase::during(STEP, client.call(Overwritten(call))).await;
                 let stepped = stepped.map_err(|error| who.refused(error, Stage::Password))?;
                 answer = (stepped.complete, stepped.nil, stepped.data);
             }
@@ -218,6 +221,43 @@ mod sasl {
                 (None, _) => format!("the daemon refuses us by {mechanism}"),
             };
             Error::Auth(format!("{reason} ({said})"))
+        }
+    }
+
+    /// A call whose message is overwritten in memory once it was handed over.
+    struct Overwritten<C: Said>(C);
+
+    /// A call that carries a message of the exchange.
+    trait Said: Call {
+        fn message(&mut self) -> &mut [u8];
+    }
+
+    impl Said for remote::AuthSaslStartArgs {
+        fn message(&mut self) -> &mut [u8] {
+            &mut self.data
+        }
+    }
+
+    impl Said for remote::AuthSaslStepArgs {
+        fn message(&mut self) -> &mut [u8] {
+            &mut self.data
+        }
+    }
+
+    impl<C: Said> Call for Overwritten<C> {
+        type Reply = C::Reply;
+        const PROCEDURE: &'static ProcedureInfo = C::PROCEDURE;
+    }
+
+    impl<C: Said> Encode for Overwritten<C> {
+        fn encode(&self, writer: &mut Writer) -> Result<(), EncodeError> {
+            self.0.encode(writer)
+        }
+    }
+
+    impl<C: Said> Drop for Overwritten<C> {
+        fn drop(&mut self) {
+            self.0.message().zeroize();
         }
     }
 
