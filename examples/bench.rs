@@ -6,6 +6,9 @@
 //!
 //! It prints one line: `SCENARIO ops wall_us_per_op cpu_us_per_op maxrss_kib`. For `download` and `upload`, N is in bytes, an
 //! operation a MiB, and the environment's `VOL` the path of the volume.
+//!
+//! For `idle` it opens N connections, leaves them alone for a while, and prints another line: how many there are, the memory
+//! of each in KiB, its tasks, and the descriptors of each. The daemon has to allow for so many (`max_clients`).
 
 use std::{
     process::ExitCode,
@@ -13,10 +16,14 @@ use std::{
 };
 
 use libvirt_client::{Connection, Error, Result, protocol::remote};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, task::JoinSet};
 
-const USAGE: &str = "usage: bench connect|seq|info|list|stats|conc|download|upload SOCKET N [URI]";
+const USAGE: &str = "usage: bench connect|seq|info|list|stats|conc|idle|download|upload SOCKET N [URI]";
 const TASKS: usize = 64;
+/// A daemon's queue of connections that it has not accepted is short.
+const OPENED_AT_ONCE: usize = 8;
+/// Longer than a daemon, or a connection, is silent before it is asked for a sign of life.
+const IDLE: Duration = Duration::from_secs(12);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -54,6 +61,9 @@ async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
         }
         begun.print(scenario, count);
         return Ok(());
+    }
+    if scenario == "idle" {
+        return idle(uri, count).await;
     }
 
     let connection = Connection::open(uri).await?;
@@ -111,6 +121,52 @@ async fn run(scenario: &str, uri: &str, count: usize) -> Result<()> {
     connection.close().await
 }
 
+/// Opens connections and does nothing with them.
+async fn idle(uri: &str, count: usize) -> Result<()> {
+    // What the first connection allocates is there once.
+    let first = Connection::open(uri).await?;
+    let before = Holdings::now();
+    let mut connections = Vec::with_capacity(count);
+    let mut opening = JoinSet::new();
+    while connections.len() < count {
+        while opening.len() < OPENED_AT_ONCE && connections.len() + opening.len() < count {
+            opening.spawn(Connection::open(uri.to_owned()));
+        }
+        let Some(opened) = opening.join_next().await else { break };
+        connections.push(opened.map_err(|error| Error::Unsupported(error.to_string()))??);
+    }
+    tokio::time::sleep(IDLE).await;
+    let after = Holdings::now();
+    for connection in &connections {
+        connection.lib_version().await?;
+    }
+    let each = |after: usize, before: usize| after.saturating_sub(before) as f64 / count.max(1) as f64;
+    println!(
+        "idle {count} {:.1} {:.2} {:.2}",
+        each(after.rss_kib, before.rss_kib),
+        each(after.tasks, before.tasks),
+        each(after.descriptors, before.descriptors)
+    );
+    first.close().await
+}
+
+/// What this process has, at one moment.
+struct Holdings {
+    rss_kib: usize,
+    tasks: usize,
+    descriptors: usize,
+}
+
+impl Holdings {
+    fn now() -> Self {
+        Self {
+            rss_kib: status("VmRSS:") as usize,
+            tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+            descriptors: std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+        }
+    }
+}
+
 /// Reads a volume, or writes it, without doing anything with what is read.
 async fn transfer(scenario: &str, connection: &Connection, bytes: usize) -> Result<()> {
     let path = std::env::var("VOL").unwrap_or_default();
@@ -158,9 +214,14 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
-/// The most memory that was resident, where the system tells it in /proc.
+/// The most memory that was resident.
 fn max_rss_kib() -> u64 {
+    status("VmHWM:")
+}
+
+/// A number of this process, where the system tells it in /proc.
+fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }

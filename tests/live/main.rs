@@ -27,6 +27,7 @@ mod guest_access;
 mod guests;
 mod harness;
 mod host;
+mod idle;
 mod known_hosts;
 mod lxc;
 mod migration;
