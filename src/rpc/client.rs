@@ -15,7 +15,6 @@ use super::{
     command::{Command, Failure, Request},
     conversation::{Conversation, traced},
     events::Subscription,
-    hook::ErrorHook,
     link::Link,
     queue::Queue,
     registrations::{EventSource, register_all},
@@ -39,8 +38,7 @@ use crate::{
 pub struct Client {
     via: Via,
     timeout: Option<Duration>,
-    event_queue: usize,
-    on_error: Option<ErrorHook>,
+    config: Arc<Config>,
 }
 
 /// What calls go through.
@@ -106,8 +104,7 @@ impl Client {
     }
 
     fn new(via: Via, config: &Config) -> Self {
-        let Config { call_timeout: timeout, event_queue, on_error, .. } = config.clone();
-        Self { via, timeout, event_queue, on_error }
+        Self { via, timeout: config.call_timeout, config: Arc::new(config.clone()) }
     }
 
     /// Returns a handle to one conversation only.
@@ -299,17 +296,18 @@ impl Client {
         let sources: Vec<EventSource> = sources.into_iter().collect();
         match &self.via {
             Via::One(conversation) => {
-                let queue = Queue::new(self.event_queue);
+                let queue = Queue::new(self.config.event_queue);
                 let (registrations, refused) =
                     register_all(conversation, &sources, &queue, self.timeout).await?;
-                Ok((Subscription::new(queue, registrations, self.on_error.clone()), refused))
+                Ok((Subscription::new(queue, registrations, self.config.on_error.clone()), refused))
             }
             Via::Supervised(supervised) => {
                 let Some(first) = sources.first().map(|source| source.procedure) else {
-                    let queue = Queue::new(self.event_queue);
+                    let queue = Queue::new(self.config.event_queue);
                     return Ok((Subscription::new(queue, Vec::new(), None), Vec::new()));
                 };
-                let subscribing = supervised.subscribe(&sources, self.event_queue, self.on_error.clone());
+                let subscribing =
+                    supervised.subscribe(&sources, self.config.event_queue, self.config.on_error.clone());
                 match within(self.timeout, subscribing).await {
                     Ok(subscribed) => subscribed,
                     Err(after) => {
@@ -477,7 +475,7 @@ impl Client {
 
     /// Tells the hook of an error that a user is about to get.
     pub(crate) fn observed<T>(&self, result: Result<T>) -> Result<T> {
-        if let (Err(error), Some(hook)) = (&result, &self.on_error) {
+        if let (Err(error), Some(hook)) = (&result, &self.config.on_error) {
             hook.tell(error);
         }
         result

@@ -4,7 +4,12 @@
 //! allocations are counted.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what goes wrong in a test ends it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what goes wrong in a test ends it"
+)]
 
 mod descriptors;
 mod events;
