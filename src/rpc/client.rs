@@ -9,11 +9,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{runtime::Handle, time::timeout};
+use tracing::Instrument;
 
 use super::{
     Config, KeepaliveConfig, Wire,
     command::{Command, Failure, Request},
-    conversation::{Conversation, traced},
+    conversation::{Conversation, Trace},
     events::Subscription,
     link::Link,
     queue::Queue,
@@ -217,8 +218,10 @@ impl Client {
         }
         let frame = encode(procedure, &arguments, 0)?;
         drop(arguments);
-        let opening = self.open_in_time(procedure, frame);
-        let (Reply { payload, .. }, stream) = traced(procedure, opening, |(reply, _)| reply).await?;
+        let trace = Trace::begin(procedure);
+        let opened = self.open_in_time(procedure, frame).instrument(trace.span.clone()).await;
+        trace.end(opened.as_ref().map(|(reply, _)| reply));
+        let (Reply { payload, .. }, stream) = opened?;
         let reply = from_bytes(&payload).map_err(|error| not_understood(procedure, error))?;
         Ok((reply, stream))
     }
@@ -308,7 +311,7 @@ impl Client {
                 };
                 let subscribing =
                     supervised.subscribe(&sources, self.config.event_queue, self.config.on_error.clone());
-                match within(self.timeout, subscribing).await {
+                match Box::pin(within(self.timeout, subscribing)).await {
                     Ok(subscribed) => subscribed,
                     Err(after) => {
                         Err(Error::Timeout { what: first.name, after, waiting: Waiting::ForAnswer })
@@ -438,7 +441,7 @@ impl Client {
     async fn conversation(&self, attempts: &Attempts) -> Result<Arc<Conversation>> {
         match &self.via {
             Via::One(conversation) => Ok(conversation.clone()),
-            Via::Supervised(supervised) => supervised.conversation(attempts).await,
+            Via::Supervised(supervised) => Box::pin(supervised.conversation(attempts)).await,
         }
     }
 
@@ -454,22 +457,30 @@ impl Client {
 
     /// Sends a call and waits for its reply, within the deadline.
     async fn exchange(&self, request: Request) -> Result<Reply> {
-        traced(request.procedure, self.exchange_in_time(request), |reply| reply).await
+        let trace = Trace::begin(request.procedure);
+        let reply = self.exchange_in_time(request).instrument(trace.span.clone()).await;
+        trace.end(reply.as_ref());
+        reply
     }
 
     async fn exchange_in_time(&self, request: Request) -> Result<Reply> {
         let what = request.procedure.name;
         let mut waiting = Waiting::ForReconnection;
-        match within(self.timeout, self.exchange_unbounded(request, &mut waiting)).await {
+        // Whatever a future is moved into has room for it twice, so there is none around this one.
+        let Some(after) = self.timeout else {
+            return self.exchange_unbounded(request, &mut waiting).await;
+        };
+        match timeout(after, self.exchange_unbounded(request, &mut waiting)).await {
             Ok(replied) => replied,
-            Err(after) => Err(Error::Timeout { what, after, waiting }),
+            Err(_) => Err(Error::Timeout { what, after, waiting }),
         }
     }
 
     async fn exchange_unbounded(&self, request: Request, waiting: &mut Waiting) -> Result<Reply> {
         match &self.via {
             Via::One(conversation) => Ok(conversation.exchange(request, waiting).await?),
-            Via::Supervised(supervised) => supervised.exchange(request, waiting).await,
+            // In boxes, here and below, so that other clients need not have room for it.
+            Via::Supervised(supervised) => Box::pin(supervised.exchange(request, waiting)).await,
         }
     }
 

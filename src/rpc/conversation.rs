@@ -137,26 +137,31 @@ impl fmt::Debug for Conversation {
     }
 }
 
-/// Makes a call in a span of its own, and says there what became of it.
-pub(super) async fn traced<T>(
-    procedure: &'static ProcedureInfo,
-    call: impl Future<Output = Result<T>>,
-    reply: impl FnOnce(&T) -> &Reply,
-) -> Result<T> {
-    let span = tracing::debug_span!("call", procedure = procedure.name, serial = field::Empty);
-    let observed = (!span.is_disabled()).then(|| (span.clone(), Instant::now()));
-    let result = call.instrument(span).await;
-    if let Some((span, begun)) = observed {
-        let _entered = span.enter();
+/// What is logged of a call: it is made in a span of its own.
+pub(super) struct Trace {
+    pub(super) span: Span,
+    /// When it was begun, if anybody listens.
+    begun: Option<Instant>,
+}
+
+impl Trace {
+    pub(super) fn begin(procedure: &'static ProcedureInfo) -> Self {
+        let span = tracing::debug_span!("call", procedure = procedure.name, serial = field::Empty);
+        let begun = (!span.is_disabled()).then(Instant::now);
+        Self { span, begun }
+    }
+
+    /// Says what became of it.
+    pub(super) fn end(&self, result: Result<&Reply, &Error>) {
+        let Some(begun) = self.begun else { return };
+        let _entered = self.span.enter();
         let elapsed = begun.elapsed();
-        match &result {
-            Ok(replied) => {
-                let reply = reply(replied);
-                span.record("serial", reply.serial);
+        match result {
+            Ok(reply) => {
+                self.span.record("serial", reply.serial);
                 tracing::debug!(?elapsed, bytes = reply.payload.len(), "replied");
             }
             Err(error) => tracing::debug!(?elapsed, %error, "failed"),
         }
     }
-    result
 }

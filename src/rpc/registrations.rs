@@ -21,7 +21,7 @@ use super::{
     Client, Reply,
     client::{encode_call, not_understood},
     command::{Command, Request, Subscriber},
-    conversation::{Conversation, traced},
+    conversation::{Conversation, Trace},
     driver,
     events::{Family, Key},
     queue::Queue,
@@ -196,9 +196,11 @@ async fn cancel_registration(conversation: &Conversation, cancel: &'static Proce
 }
 
 async fn call(conversation: &Conversation, request: Request) -> Result<Reply> {
-    let procedure = request.procedure;
-    let exchange = async { Ok(conversation.exchange(request, &mut Waiting::ForTurn).await?) };
-    traced(procedure, exchange, |reply| reply).await
+    let trace = Trace::begin(request.procedure);
+    let reply = conversation.exchange(request, &mut Waiting::ForTurn).instrument(trace.span.clone()).await;
+    let reply = reply.map_err(Error::from);
+    trace.end(reply.as_ref());
+    reply
 }
 
 impl Client {
