@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use libvirt_client::{CloseReason, Connection, KeepaliveConfig, protocol::remote};
+use libvirt_client::{CloseReason, Connection, KeepaliveConfig};
 
 use crate::{
     TEST,
@@ -161,23 +161,6 @@ fn a_closed_connection_is_gone_from_the_daemon() {
         wait_until(|| clients(&daemon).is_empty()).await;
         let error = domain.info().await.unwrap_err();
         assert!(matches!(error.close_reason(), Some(CloseReason::Client)), "{error:?}");
-    });
-}
-
-#[test]
-fn the_daemon_is_asked_to_tell_of_its_own_end() {
-    live(async {
-        let daemon = Daemon::start();
-        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
-        // A daemon takes the registration once, so this shows that it has it.
-        let again = || connection.client().call(remote::ConnectRegisterCloseCallbackArgs);
-        let refused = again().await.unwrap_err();
-        assert!(refused.to_string().contains("already registered"), "{refused}");
-        // Those who subscribe share it, and leave it there.
-        drop(connection.events().connection_closed().subscribe().await.unwrap());
-        connection.client().call(remote::ConnectGetLibVersionArgs).await.unwrap();
-        assert_eq!(again().await.unwrap_err().to_string(), refused.to_string());
-        connection.close().await.unwrap();
     });
 }
 

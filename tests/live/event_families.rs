@@ -4,12 +4,12 @@
 use std::{fs, time::Duration};
 
 use libvirt_client::{
-    Connection, Event,
-    enums::DomainEventId,
-    events::{DomainEvent, Events, NetworkEvent, NodeDeviceEvent, StoragePoolEvent},
+    CloseReason, Connection, Event,
+    enums::{ConnectCloseReason, DomainEventId},
+    events::{ConnectionEvent, DomainEvent, Events, NetworkEvent, NodeDeviceEvent, StoragePoolEvent},
     protocol::{
         frame::FrameDecoder,
-        net::{MessageHeader, MessageType},
+        net::{MessageHeader, MessageStatus, MessageType},
         remote,
     },
     rpc::ByteStream,
@@ -249,6 +249,76 @@ fn daemons_without_callback_ids_are_asked_in_their_way() {
             assert!(!seen.contains(&procedure.0), "{procedure:?}");
         }
     });
+}
+
+/// None of the drivers here has a connection to a hypervisor that could end, so the event itself is put in on the way.
+#[test]
+fn the_end_of_the_daemons_own_connection_is_asked_for_once_and_told() {
+    live(async {
+        let daemon = Daemon::start();
+        let (near, far) = duplex(4096);
+        let socket = UnixStream::connect(daemon.socket()).await.unwrap();
+        let carrying = tokio::spawn(announce_the_end(far, socket));
+        let builder = Connection::builder("test:///default");
+        let connection = builder.open_over(ByteStream(near), "test:///default".to_owned()).await.unwrap();
+        drop(connection.events().connection_closed().subscribe().await.unwrap());
+        let mut events = connection.events().connection_closed().subscribe().await.unwrap();
+        let error = connection.hostname().await.unwrap_err();
+        assert!(
+            matches!(error.close_reason(), Some(CloseReason::Announced(ConnectCloseReason::EOF))),
+            "{error:?}"
+        );
+        match events.next().await.unwrap().unwrap() {
+            Event::Connection(ConnectionEvent::Closed { reason }) => {
+                assert_eq!(reason, ConnectCloseReason::EOF)
+            }
+            other => panic!("{other:?}"),
+        }
+        drop((connection, events));
+        let seen = carrying.await.unwrap();
+        let about = |procedure: remote::Procedure| {
+            let frames = seen.iter().filter(|header| header.proc == procedure.0);
+            frames.map(|header| (header.type_, header.status)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            about(remote::Procedure::CONNECT_REGISTER_CLOSE_CALLBACK),
+            [(MessageType::CALL, MessageStatus::OK), (MessageType::REPLY, MessageStatus::OK)],
+        );
+        assert!(about(remote::Procedure::CONNECT_UNREGISTER_CLOSE_CALLBACK).is_empty());
+    });
+}
+
+/// Carries frames between a client and a daemon until the client asks for the host name, which is answered with the event
+/// that the daemon's own connection has ended. Returns the headers of all frames.
+async fn announce_the_end(client: DuplexStream, daemon: UnixStream) -> Vec<MessageHeader> {
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_daemon, mut to_daemon) = daemon.into_split();
+    let (mut calls, mut replies) = (FrameDecoder::default(), FrameDecoder::default());
+    let mut seen = Vec::new();
+    loop {
+        tokio::select! {
+            open = receive(&mut from_client, &mut calls) => if !open { break },
+            open = receive(&mut from_daemon, &mut replies) => if !open { break },
+        }
+        while let Some(mut frame) = calls.next().unwrap() {
+            seen.push(frame.header);
+            if frame.header.proc == remote::Procedure::CONNECT_GET_HOSTNAME.0 {
+                let event = remote::Procedure::CONNECT_EVENT_CONNECTION_CLOSED.0;
+                frame.header =
+                    MessageHeader { proc: event, type_: MessageType::MESSAGE, serial: 0, ..frame.header };
+                frame.payload =
+                    to_vec(&remote::ConnectEventConnectionClosedMsg { reason: 1 }).unwrap().into();
+                write_quietly(&mut to_client, &frame.encode().unwrap()).await;
+            } else {
+                to_daemon.write_all(&frame.encode().unwrap()).await.unwrap();
+            }
+        }
+        while let Some(frame) = replies.next().unwrap() {
+            seen.push(frame.header);
+            write_quietly(&mut to_client, &frame.encode().unwrap()).await;
+        }
+    }
+    seen
 }
 
 /// Carries frames between a client and a daemon, whose feature 14 it denies. Returns the procedures that it saw.
