@@ -52,7 +52,8 @@ pub struct AdminBuilder {
 }
 
 impl AdminBuilder {
-    /// Limits how long opening may take in all; 30 seconds unless stated, `None` for as long as it takes.
+    /// Limits how long opening may take in all; 30 seconds unless stated. With `None`, a daemon that says nothing is given up
+    /// by the time of [`keepalive`](Self::keepalive).
     pub fn open_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.open_timeout = timeout.into();
         self

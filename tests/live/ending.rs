@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use libvirt_client::{CloseReason, Connection, KeepaliveConfig};
+use libvirt_client::{CloseReason, Connection, Error, KeepaliveConfig, admin::AdminConnection};
 
 use crate::{
     TEST,
@@ -48,6 +48,28 @@ fn without_keepalive_a_frozen_daemon_is_waited_for() {
         assert!(ended.is_err() && !asking.is_finished(), "{ended:?}");
         daemon.signal("CONT");
         assert_eq!(asking.await.unwrap().unwrap(), daemon.virsh(TEST, &["hostname"]));
+    });
+}
+
+/// It still accepts connections, by the kernel's hand.
+#[test]
+fn a_frozen_daemon_is_not_waited_for_without_a_deadline() {
+    live(async {
+        let daemon = Daemon::start();
+        daemon.signal("STOP");
+        let keepalive = KeepaliveConfig { interval: Duration::from_secs(1), count: 2 };
+        let builder = Connection::builder(daemon.uri(TEST)).open_timeout(None).keepalive(keepalive);
+        let error =
+            tokio::time::timeout(PATIENCE, builder.open()).await.expect("nobody noticed").unwrap_err();
+        assert!(matches!(error, Error::Timeout { what: "asking how to authenticate", .. }), "{error:?}");
+
+        let socket = daemon.directory().join("run/libvirt-admin-sock");
+        let uri = format!("libvirtd:///system?socket={}", socket.display());
+        let builder = AdminConnection::builder(uri).open_timeout(None).keepalive(keepalive);
+        let error =
+            tokio::time::timeout(PATIENCE, builder.open()).await.expect("nobody noticed").unwrap_err();
+        assert!(matches!(error, Error::Timeout { what: "opening the connection", .. }), "{error:?}");
+        daemon.signal("CONT");
     });
 }
 

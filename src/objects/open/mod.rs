@@ -26,7 +26,7 @@ use super::{
 use crate::{
     error::{CloseReason, Error, Result},
     protocol::admin,
-    rpc::{Client, Config, Wire, expecting},
+    rpc::{Client, Config, KeepaliveConfig, Wire, expecting},
     uri::{AdminPlan, Options, Route},
 };
 
@@ -69,7 +69,8 @@ async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)>
         let client = deadline.limit(CONNECTING, connect::unix(&plan.socket, &builder.config)).await?;
         let quick = client.with_timeout(None);
         let opening = quick.call(admin::ConnectOpenArgs { flags: 0 });
-        let opened = deadline.limit("opening the connection", opening).await;
+        let patience = builder.keepalive.as_ref().and_then(KeepaliveConfig::patience);
+        let opened = deadline.limit_silence(patience, "opening the connection", opening).await;
         opened.map_err(|error| not_a_daemon(&path, "", error))?;
         // Nothing is asked before: this program has no question for it, and all daemons that speak it answer pings.
         if let Some(config) = builder.keepalive {
