@@ -23,26 +23,30 @@ impl Deadline {
     }
 
     /// Does `doing` until the deadline. The error names what was waited for: `what`, unless a part of it has a name.
-    pub(super) async fn limit<T>(
+    pub(super) fn limit<T: Send>(
         self,
         what: &'static str,
-        doing: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        match self.at {
-            Some(at) => phase::until(at, self.after, what, doing).await,
-            None => doing.await,
+        doing: impl Future<Output = Result<T>> + Send,
+    ) -> impl Future<Output = Result<T>> + Send {
+        // In a box: each layer around a future takes its room once more.
+        let doing = Box::pin(doing);
+        async move {
+            match self.at {
+                Some(at) => phase::until(at, self.after, what, doing).await,
+                None => doing.await,
+            }
         }
     }
 
     /// The same, for what any living daemon does at once: without a deadline, a peer that is silent for `patience` is given
     /// up all the same.
-    pub(super) async fn limit_silence<T>(
+    pub(super) fn limit_silence<T: Send>(
         self,
         patience: Option<Duration>,
         what: &'static str,
-        doing: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+        doing: impl Future<Output = Result<T>> + Send,
+    ) -> impl Future<Output = Result<T>> + Send {
         let limit = if self.at.is_some() { self } else { Self::new(patience) };
-        limit.limit(what, doing).await
+        limit.limit(what, doing)
     }
 }
