@@ -130,6 +130,10 @@ impl Ssh<'_> {
                 .refuse("\"mode=direct\" is for sockets of this machine; name the other's with \"socket=\"");
         }
         let uri = name::for_helper(self.uri);
+        // The programs over there would take it for an option, and some have options that run others.
+        if uri.starts_with('-') {
+            return self.refuse("what the helper on the other host is to reach cannot begin with \"-\"");
+        }
         let read_only = self.options.read_only;
         let program = self.parameters.netcat.clone().unwrap_or_else(|| "nc".to_owned());
         Ok(match (self.proxy(), self.parameters.netcat.is_some()) {
@@ -168,7 +172,11 @@ impl Ssh<'_> {
             None if self.is_session() => self.session_socket()?,
             None => socket::on_other_host(self.options.read_only),
         };
-        Ok(path.to_string_lossy().into_owned())
+        let path = path.to_string_lossy().into_owned();
+        match path.starts_with('-') {
+            true => self.refuse("the path of a socket on another host cannot begin with \"-\""),
+            false => Ok(path),
+        }
     }
 
     /// libvirt's own client takes the path that the socket has here, which between systems that are alike is the same.

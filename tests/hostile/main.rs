@@ -11,9 +11,11 @@
     reason = "what goes wrong in a test ends it"
 )]
 
+mod commands;
 mod descriptors;
 mod events;
 mod memory;
+mod openings;
 mod peer;
 mod replies;
 #[cfg(feature = "sasl")]
