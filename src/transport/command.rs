@@ -170,7 +170,7 @@ impl ProgramStream {
             match Pin::new(errors).poll_read(cx, &mut buffer) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    tracing::debug!(program = %self.farewell.program, said = %String::from_utf8_lossy(buffer.filled()));
+                    tracing::debug!(program = %self.farewell.program, said = ?String::from_utf8_lossy(buffer.filled()));
                     self.farewell.complaint.push(buffer.filled());
                 }
                 Poll::Ready(_) => self.errors = None,

@@ -127,7 +127,7 @@ impl Incoming {
     fn take(&mut self, message: ChannelMsg) -> io::Result<bool> {
         match message {
             ChannelMsg::ExtendedData { data, ext: STANDARD_ERROR } => {
-                tracing::debug!(program = %self.farewell.program, said = %String::from_utf8_lossy(&data));
+                tracing::debug!(program = %self.farewell.program, said = ?String::from_utf8_lossy(&data));
                 self.farewell.complaint.push(&data);
             }
             ChannelMsg::ExitStatus { exit_status } => self.farewell.exit = Some(Exit::Status(exit_status)),
