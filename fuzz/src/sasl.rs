@@ -31,6 +31,9 @@ pub fn run(data: &[u8]) -> bool {
             message.extend_from_slice(nonce(first.as_deref().unwrap_or_default()));
         }
         message.extend_from_slice(input.take(usize::from(length)));
+        if asks_for_work(&message) {
+            return understood > 0;
+        }
         let message = (flags & MISSING == 0).then_some(message.as_slice());
         match exchange.answered(flags & COMPLETE != 0, message) {
             Ok(next) => {
@@ -51,6 +54,14 @@ pub fn run(data: &[u8]) -> bool {
     assert!(failed || understood == rounds);
     assert!(understood < 10, "a daemon that is never content is left");
     understood > 0
+}
+
+/// Tells whether a message asks for so many iterations that they would take most of a fuzzer's time. More than a million are
+/// refused.
+fn asks_for_work(message: &[u8]) -> bool {
+    let asked = message.split(|byte| *byte == b',').filter_map(|attribute| attribute.strip_prefix(b"i="));
+    let numbers = asked.filter_map(|number| std::str::from_utf8(number).ok()?.parse::<u32>().ok());
+    numbers.into_iter().any(|number| (5_000..=1_000_000).contains(&number))
 }
 
 /// Our nonce, as the daemon has to repeat it.
