@@ -8,6 +8,7 @@ use std::{
 };
 
 use libvirt_client::{
+    Connection,
     protocol::{
         frame,
         net::{MessageHeader, MessageStatus, MessageType},
@@ -36,6 +37,25 @@ pub(crate) fn held<T: Send>(
         near.set_nonblocking(true).unwrap();
         let socket = UnixSocket::new(tokio::net::UnixStream::from_std(near).unwrap()).unwrap();
         client(Client::start(socket, &config)).await
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| daemon(&mut Peer(far)));
+        scope.spawn(|| measured(start)).join().unwrap()
+    })
+}
+
+/// The same with a whole connection, which the daemon opens by [`Peer::opening`].
+pub(crate) fn held_open<T: Send>(
+    daemon: impl FnOnce(&mut Peer) + Send,
+    client: impl AsyncFnOnce(Connection) -> T + Send,
+) -> (T, u64) {
+    let (near, far) = UnixStream::pair().unwrap();
+    far.set_read_timeout(Some(LIMIT)).unwrap();
+    let start = async move || {
+        near.set_nonblocking(true).unwrap();
+        let socket = UnixSocket::new(tokio::net::UnixStream::from_std(near).unwrap()).unwrap();
+        let opening = Connection::builder("unused:///").open_over(socket, "test:///default".to_owned());
+        client(opening.await.unwrap()).await
     };
     thread::scope(|scope| {
         scope.spawn(|| daemon(&mut Peer(far)));
@@ -78,6 +98,21 @@ impl Peer {
             status: MessageStatus(status),
         };
         (header, arguments)
+    }
+
+    /// Answers the calls that open a connection; returns the first one after them.
+    pub(crate) fn opening(&mut self) -> MessageHeader {
+        loop {
+            let (call, _) = self.call();
+            match remote::Procedure(call.proc) {
+                remote::Procedure::AUTH_LIST => self.reply(&call, &remote::AuthListRet { types: Vec::new() }),
+                remote::Procedure::CONNECT_SUPPORTS_FEATURE => {
+                    self.reply(&call, &remote::ConnectSupportsFeatureRet { supported: 0 })
+                }
+                remote::Procedure::CONNECT_OPEN => self.reply(&call, &()),
+                _ => return call,
+            };
+        }
     }
 
     /// Sends bytes; tells whether the client still takes some.

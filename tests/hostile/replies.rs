@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libvirt_client::{
     Error,
+    enums::DomainStatsTypes,
     protocol::{
         Call,
         net::{MessageError, MessageHeader, MessageStatus, MessageType},
@@ -16,7 +17,7 @@ use libvirt_client::{
 
 use crate::{
     MIB,
-    peer::{Peer, framed, held},
+    peer::{Peer, framed, held, held_open},
 };
 
 #[test]
@@ -115,6 +116,7 @@ fn results_take_a_small_multiple_of_their_bytes() {
             records
         ],
     };
+    // What the methods make of them besides is in the next test.
     for reply in [stats(4096, 100), stats(0, 16_384), stats(16, 16_384)] {
         let bytes = Bytes::from(to_vec(&reply).unwrap());
         drop(reply);
@@ -127,4 +129,35 @@ fn results_take_a_small_multiple_of_their_bytes() {
         println!("{} bytes become {}: {factor:.1} times as many", bytes.len(), info.bytes_max);
         assert!(factor < 8.0, "{factor}");
     }
+}
+
+/// A struct for each disk, of which there are as many as the daemon says, with one value each.
+#[test]
+fn statistics_take_a_small_multiple_of_their_bytes() {
+    let (told, sent) = std::sync::mpsc::channel();
+    let daemon = move |peer: &mut Peer| {
+        let disk = |number| remote::TypedParam {
+            field: format!("block.{number}."),
+            value: remote::TypedParamValue::Int(0),
+        };
+        let record = remote::DomainStatsRecord {
+            dom: remote::NonnullDomain::default(),
+            params: (0..4096).map(disk).collect(),
+        };
+        let reply = to_vec(&remote::ConnectGetAllDomainStatsRet { ret_stats: vec![record; 64] }).unwrap();
+        let call = peer.opening();
+        told.send(reply.len() as u64).unwrap();
+        peer.send(&framed(MessageHeader { type_: MessageType::REPLY, ..call }, &reply));
+        peer.wait();
+    };
+    let (values, bytes) = held_open(daemon, async |connection| {
+        let records = connection.domain_stats(&[], DomainStatsTypes::BLOCK).await.unwrap();
+        assert!(records.iter().all(|record| record.stats.blocks.len() > 500));
+        records.iter().map(|record| record.stats.blocks.len() + record.stats.rest.len()).sum::<usize>()
+    });
+    assert_eq!(values, 64 * 4096, "nothing is lost");
+    let sent = sent.recv().unwrap();
+    let factor = bytes as f64 / sent as f64;
+    println!("{sent} bytes become {bytes}: {factor:.1} times as many");
+    assert!(factor < 12.0, "{factor}");
 }

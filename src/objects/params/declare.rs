@@ -50,9 +50,12 @@ macro_rules! params {
         impl From<$crate::TypedParams> for $name {
             fn from(params: $crate::TypedParams) -> Self {
                 #[allow(unused_imports, reason = "not all structs have groups")]
-                use $crate::objects::params::declare::{As, Numbered, numbered};
+                use $crate::objects::params::declare::{As, Numbered, numbered, take_surplus};
                 let mut new = Self::default();
-                $($(let mut $group = Numbered::new();)*)?
+                $(
+                    let count = params.len();
+                    $(let mut $group = Numbered::new();)*
+                )?
                 $($(let mut $part = $crate::TypedParams::new();)*)?
                 for (name, value) in params {
                     let taken = match name.as_str() {
@@ -71,6 +74,7 @@ macro_rules! params {
                     })*)?
                     new.rest.push(name, value);
                 }
+                $($(take_surplus::<$group_ty>(&mut $group, count, $group_prefix, &mut new.rest);)*)?
                 $($(new.$group = $group
                     .into_iter()
                     .map(|(number, params)| {
@@ -140,6 +144,24 @@ pub(in crate::objects) fn numbered<'a>(name: &'a str, prefix: &str) -> Option<(u
     let (number, name) = name.strip_prefix(prefix)?.split_once('.')?;
     let is_ours = number == "0" || !number.starts_with(['0', '+']);
     Some((number.parse().ok().filter(|_| is_ours)?, name))
+}
+
+/// So many structs of a group there may be in any case.
+const FEWEST: usize = 128;
+
+/// Leaves as many structs of a group as take no more than twice the memory of all parameters: a peer that sends one value for
+/// each number would otherwise have us make half a KiB out of twenty bytes. What is left out stays as it is.
+pub(in crate::objects) fn take_surplus<T>(
+    groups: &mut Numbered,
+    params: usize,
+    prefix: &str,
+    rest: &mut TypedParams,
+) {
+    let most = 2 * params * size_of::<(String, TypedValue)>() / size_of::<T>().max(1);
+    let Some((&first, _)) = groups.iter().nth(most.max(FEWEST)) else { return };
+    for (number, params) in groups.split_off(&first) {
+        put_back(rest, &format!("{prefix}{number}."), params);
+    }
 }
 
 /// Adds parameters under names that begin with a prefix.
