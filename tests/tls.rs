@@ -455,3 +455,44 @@ async fn our_own_certificate_is_looked_at_first_unless_that_is_not_wanted() {
     // GnuTLS lets daemons take a certificate for servers from a client.
     to(&world.server(), &world.client(&world.authority.server(&["client1"]))).await.unwrap();
 }
+
+/// Whatever else a server may say for ever: records that are none, a message of 16 MiB, alerts, empty records.
+#[tokio::test]
+async fn a_server_that_never_comes_to_the_point_is_left() {
+    let world = World::new("babble");
+    for record in [
+        b"\x16\x03\x03\x40\x00\x02\xff\xff\xff".as_slice(),
+        b"\x16\x03\x03\x00\x00",
+        b"\x15\x03\x03\x00\x02\x01\x5a",
+        b"\x14\x03\x03\x00\x01\x01",
+        b"\x17\x03\x03\x40\x00",
+        b"220 welcome\r\n",
+    ] {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        let length = usize::from(u16::from_be_bytes([record[3], record[4]])) + 5;
+        let mut record = record.to_vec();
+        record.resize(length.min(16_389).max(record.len()), 0);
+        let babble = tokio::spawn(async move { while theirs.write_all(&record).await.is_ok() {} });
+        let (_, held) = held(connect_over(ours, &world.options)).await;
+        assert!(held < 4 << 20, "{held} bytes were held");
+        tokio::time::timeout(std::time::Duration::from_secs(20), babble).await.expect("it was left").unwrap();
+    }
+}
+
+/// Counts what is allocated at most while a future that ends by itself is polled; all of the test is on one thread.
+async fn held<T>(future: impl Future<Output = Result<T, Error>>) -> (Error, u64) {
+    let mut future = std::pin::pin!(future);
+    let mut most = 0;
+    let limit = std::time::Duration::from_secs(20);
+    let ended = tokio::time::timeout(
+        limit,
+        std::future::poll_fn(|cx| {
+            let mut polled = std::task::Poll::Pending;
+            let allocated = allocation_counter::measure(|| polled = future.as_mut().poll(cx));
+            most = most.max(allocated.bytes_max);
+            polled
+        }),
+    );
+    let Err(error) = ended.await.expect("it does not end") else { panic!("nobody is there") };
+    (error, most)
+}
