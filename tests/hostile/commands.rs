@@ -157,7 +157,12 @@ fn what_a_uri_names_stays_one_word_for_the_shells_over_there() {
         let with_helper = RemoteSide::Helper { uri: uri.clone(), read_only };
         let flag = read_only.then(|| "-r".to_owned());
         let expected: Vec<String> = flag.into_iter().chain([uri.clone()]).collect();
-        assert_eq!(far.run(&with_helper.command()), [expected.clone()], "{}", with_helper.command());
+        assert_eq!(
+            far.run(&with_helper.command()),
+            std::slice::from_ref(&expected),
+            "{}",
+            with_helper.command()
+        );
 
         let auto = RemoteSide::Auto { uri, read_only, program: program.clone(), socket };
         assert_eq!(far.run(&auto.command()), [expected], "{}", auto.command());
