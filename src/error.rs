@@ -59,7 +59,7 @@ pub enum Error {
     /// The deadline passed.
     #[error("{what} {}", match waiting {
         Waiting::ForReconnection => format!(
-            "had no connection within {after:?}: the last one was lost, and there was no other one yet"
+            "had no connection within {after:?}: it was not there yet, or not there again"
         ),
         Waiting::ForTurn => format!(
             "was not sent within {after:?}: as many calls as the daemon takes at once were waiting for answers"

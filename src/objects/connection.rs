@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{CloseReason, Error, Result},
     protocol::remote,
-    rpc::{Client, Config, ErrorHook, KeepaliveConfig, Wire},
+    rpc::{Client, Config, ErrorHook, KeepaliveConfig, Wire, expecting},
 };
 
 /// A connection to a libvirt daemon. Cheap to clone; all clones share it, and so do the objects that come from it. It
@@ -354,7 +354,7 @@ impl Connection {
     /// Returns who opens the connection again when it is lost, and how that stands; `None` if nobody does.
     #[must_use]
     pub fn supervision(&self) -> Option<Supervision> {
-        self.inner.supervision.clone()
+        self.inner.supervision.as_ref().map(Supervision::seen)
     }
 
     /// Opens another connection as this one was opened, within a limit. `None` for one that was opened over the program's own
@@ -437,16 +437,23 @@ impl Connection {
         }
     }
 
-    /// Asks the daemon for its version, and returns how long the answer took: it and its hypervisor driver's worker threads
-    /// are there (`CONNECT_GET_LIB_VERSION`).
+    /// Returns how long the daemon takes to answer a simple question, for which one of its ordinary worker threads has to be
+    /// free (`NODE_GET_CPU_MAP`). That the hypervisor driver does not know the answer is one, too.
     ///
     /// # Errors
-    /// As any call; the deadline, if there is one.
+    /// As any call, but for the daemon's refusal.
     pub async fn ping(&self) -> Result<Duration> {
         let begun = Instant::now();
-        self.client.call(remote::ConnectGetLibVersionArgs).await?;
-        Ok(begun.elapsed())
+        let asked = expecting(|error| error.remote().is_some(), self.client.call(Self::QUESTION)).await;
+        match asked {
+            Ok(_) | Err(Error::Remote(_)) => Ok(begun.elapsed()),
+            Err(error) => Err(error),
+        }
     }
+
+    /// What a daemon is asked that is to show that it answers.
+    pub(super) const QUESTION: remote::NodeGetCpuMapArgs =
+        remote::NodeGetCpuMapArgs { need_map: 0, need_online: 0, flags: 0 };
 
     /// Waits for the connection's end and returns its reason: who ended it, or what failed, or what the daemon said of its
     /// own connection to the hypervisor.

@@ -121,15 +121,19 @@ impl Client {
         }
     }
 
-    /// Returns a handle to the conversation that there is now, for what must not be continued over another one.
+    /// Waits for a conversation, as a call of `procedure` does, and returns a handle to it and to no other one: for what
+    /// must not be continued over another.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if there is none; `what` was to be done then.
-    pub(crate) fn pinned(&self, what: &'static str) -> Result<Self> {
-        self.current().ok_or_else(|| {
-            let cause = Error::Closed(self.close_reason().unwrap_or(CloseReason::Eof));
-            Error::Interrupted { what, may_have_run: false, cause: Arc::new(cause) }
-        })
+    /// As [`call`](Self::call).
+    pub(crate) async fn pinned(&self, procedure: &'static ProcedureInfo) -> Result<Self> {
+        let attempts = Attempts::new(procedure);
+        match within(self.timeout, self.conversation(&attempts)).await {
+            Ok(conversation) => Ok(self.of(conversation?)),
+            Err(after) => {
+                Err(Error::Timeout { what: procedure.name, after, waiting: Waiting::ForReconnection })
+            }
+        }
     }
 
     /// Returns a handle to the same connection whose calls have another deadline, or none.
@@ -248,7 +252,7 @@ impl Client {
         let carries_holes = asks_for_holes(procedure, &frame);
         let mut attempts = Attempts::new(procedure);
         loop {
-            *waiting = Waiting::ForReconnection;
+            *waiting = attempts.waiting();
             let conversation = self.conversation(&attempts).await?;
             let link = Arc::new(Link::new(procedure, carries_holes, conversation.flow.clone()));
             // Dropped with the future, it aborts whatever becomes of the call.
@@ -305,17 +309,12 @@ impl Client {
                 Ok((Subscription::new(queue, registrations, self.config.on_error.clone()), refused))
             }
             Via::Supervised(supervised) => {
-                let Some(first) = sources.first().map(|source| source.procedure) else {
-                    let queue = Queue::new(self.config.event_queue);
-                    return Ok((Subscription::new(queue, Vec::new(), None), Vec::new()));
-                };
-                let subscribing =
-                    supervised.subscribe(&sources, self.config.event_queue, self.config.on_error.clone());
+                let what = sources.first().map_or("subscribing", |source| source.procedure.name);
+                let mut waiting = Waiting::ForReconnection;
+                let subscribing = supervised.subscribe(&sources, &self.config, &mut waiting);
                 match Box::pin(within(self.timeout, subscribing)).await {
                     Ok(subscribed) => subscribed,
-                    Err(after) => {
-                        Err(Error::Timeout { what: first.name, after, waiting: Waiting::ForAnswer })
-                    }
+                    Err(after) => Err(Error::Timeout { what, after, waiting }),
                 }
             }
         }
@@ -340,6 +339,14 @@ impl Client {
         }
     }
 
+    /// Does what [`call`](Self::call) does, at once and not in its turn: for a question whether the daemon answers, while it may
+    /// be busy with as many calls as it is given.
+    pub(crate) async fn call_out_of_turn<C: Call>(&self, arguments: C) -> Result<C::Reply> {
+        let frame = encode_call(C::PROCEDURE, &arguments, 0)?;
+        let reply = self.exchange(Request { out_of_turn: true, ..Request::new(C::PROCEDURE, frame) }).await?;
+        from_bytes(&reply.payload).map_err(|error| not_understood(C::PROCEDURE, error))
+    }
+
     /// Begins no more calls, but for the last one: those that wait for their turn end with [`CloseReason::Client`].
     pub(crate) fn begin_leaving(&self) {
         if let Some(conversation) = self.current_conversation() {
@@ -351,10 +358,17 @@ impl Client {
     /// one more, and then no other before that is answered: the last one of a connection.
     pub(crate) async fn call_last<C: Call<Reply = ()>>(&self, arguments: C) -> Result<()> {
         let last = match encode_call(C::PROCEDURE, &arguments, 0) {
-            Ok(frame) => self.exchange(Request { is_last: true, ..Request::new(C::PROCEDURE, frame) }).await,
+            Ok(frame) => {
+                self.exchange(Request { out_of_turn: true, ..Request::new(C::PROCEDURE, frame) }).await
+            }
             Err(error) => Err(error),
         };
         self.observed(last.map(drop))
+    }
+
+    /// Tells whether data of streams waits for its readers, and what comes behind it with it.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.current_conversation().is_some_and(|conversation| conversation.flow.waiting() > 0)
     }
 
     /// Waits until no registration is on its way, nor the cancelling of one whose last reader has gone.

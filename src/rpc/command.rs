@@ -56,7 +56,7 @@ pub(super) struct Request {
     /// The data stream that it opens.
     pub(super) stream: Option<Arc<Link>>,
     /// It goes before all that wait for their turn.
-    pub(super) is_last: bool,
+    pub(super) out_of_turn: bool,
 }
 
 /// Where the events of a registration go, and what they are known by.
@@ -69,7 +69,7 @@ pub(super) struct Subscriber {
 
 impl Request {
     pub(super) fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
-        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None, is_last: false }
+        Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None, out_of_turn: false }
     }
 }
 

@@ -62,8 +62,11 @@ impl Conversation {
 
     /// Sends a call when it is its turn, and waits for the reply. `waiting` says what for.
     pub(super) async fn exchange(&self, request: Request, waiting: &mut Waiting) -> Result<Reply, Failure> {
-        *waiting = Waiting::ForTurn;
-        let permit = if request.is_last { None } else { Some(self.turn().await?) };
+        // Of what was handed over before, in another conversation, the answer is still waited for.
+        if *waiting != Waiting::ForAnswer {
+            *waiting = Waiting::ForTurn;
+        }
+        let permit = if request.out_of_turn { None } else { Some(self.turn().await?) };
         let (reply, replied) = oneshot::channel();
         let Request { procedure, frame, descriptors, subscribe, stream, .. } = request;
         let waiter = Waiter { reply, subscribe, stream, _permit: permit };
@@ -112,8 +115,9 @@ impl Conversation {
         self.closed.borrow().clone()
     }
 
+    /// Tells whether calls may be made: it has not ended, and nobody is about to say goodbye.
     pub(super) fn is_open(&self) -> bool {
-        self.closed.borrow().is_none()
+        self.closed.borrow().is_none() && !self.permits.is_closed()
     }
 
     /// Returns how many more calls the daemon would be given now.

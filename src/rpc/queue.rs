@@ -16,10 +16,12 @@ use crate::error::{CloseReason, Error};
 /// How many bytes of messages may wait in one place.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// A bounded queue of events.
+/// A bounded queue of events, as one conversation sees it, or the reader.
 #[derive(Debug)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    shared: Arc<Mutex<State>>,
+    /// Which of the conversations that follow each other. An older one has no say any more, however long it takes to end.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ struct State {
     missed: u64,
     /// The end of a connection is a gap, and not the end.
     lasting: bool,
+    generation: u64,
     /// The gap among the items is held back.
     held: bool,
     closed: Option<CloseReason>,
@@ -60,29 +63,42 @@ impl Queue {
     }
 
     fn with(capacity: usize, lasting: bool) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(State {
-                items: VecDeque::new(),
-                events: 0,
-                bytes: 0,
-                capacity: capacity.max(1),
-                missed: 0,
-                lasting,
-                held: false,
-                closed: None,
-                ended: false,
-                reader: None,
-            }),
-        })
+        let state = State {
+            items: VecDeque::new(),
+            events: 0,
+            bytes: 0,
+            capacity: capacity.max(1),
+            missed: 0,
+            lasting,
+            generation: 0,
+            held: false,
+            closed: None,
+            ended: false,
+            reader: None,
+        };
+        Arc::new(Self { shared: Arc::new(Mutex::new(state)), generation: 0 })
+    }
+
+    /// Returns the same queue for the next conversation, behind a gap that is held back.
+    pub(super) fn renewed(&self) -> Arc<Self> {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.interrupt(SystemTime::now());
+        Arc::new(Self { shared: self.shared.clone(), generation: state.generation })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can panic; a poisoned state would still be whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For what a conversation says: nothing, if another one has followed it.
+    fn lock_for_news(&self) -> Option<MutexGuard<'_, State>> {
+        Some(self.lock()).filter(|state| state.generation == self.generation)
     }
 
     pub(super) fn push(&self, event: RawEvent) {
-        let mut state = self.lock();
+        let Some(mut state) = self.lock_for_news() else { return };
         // Once something is lost, the loss is reported before anything newer is taken.
         let full = state.events == state.capacity || state.bytes + event.payload.len() > MOST_BYTES;
         if state.missed > 0 || full {
@@ -96,21 +112,21 @@ impl Queue {
     }
 
     pub(super) fn miss(&self, count: u64) {
-        let mut state = self.lock();
+        let Some(mut state) = self.lock_for_news() else { return };
         state.missed += count;
         state.wake();
     }
 
     /// Says that a registration, which was there before the gap, was refused.
     pub(super) fn refuse(&self, error: Error) {
-        let mut state = self.lock();
+        let Some(mut state) = self.lock_for_news() else { return };
         state.items.push_back(Item::Refused(error));
         state.wake();
     }
 
     /// Says that the connection has ended.
     pub(super) fn close(&self, reason: &CloseReason) {
-        let mut state = self.lock();
+        let Some(mut state) = self.lock_for_news() else { return };
         if state.lasting { state.interrupt(since(reason)) } else { state.end(reason) }
     }
 
@@ -175,15 +191,21 @@ impl State {
             self.cut();
             return;
         }
+        self.held = true;
+        // What is refused is said again with the next conversation.
+        while matches!(self.items.back(), Some(Item::Refused(_))) {
+            self.items.pop_back();
+        }
+        // A gap that nobody has seen yet, with no event behind it, is the same one, and there is room for it.
+        if matches!(self.items.back(), Some(Item::Gap(_))) {
+            self.missed = 0;
+            return;
+        }
         if self.missed > 0 {
             let missed = std::mem::take(&mut self.missed);
             self.items.push_back(Item::Lagged(missed));
         }
-        self.held = true;
-        // A gap that nobody has seen yet, with nothing behind it, is the same one.
-        if !matches!(self.items.back(), Some(Item::Gap(_))) {
-            self.items.push_back(Item::Gap(since));
-        }
+        self.items.push_back(Item::Gap(since));
     }
 
     /// Drops what is behind the gap that is held back.
@@ -308,6 +330,40 @@ mod tests {
         queue.push(event(4));
         // The first one has not been taken, so there was no room.
         assert_eq!(drain(&queue), ["1", "lagged 2", "gap", "lagged 1"]);
+    }
+
+    #[test]
+    fn a_conversation_that_another_one_has_followed_has_no_say() {
+        let first = Queue::lasting(8);
+        first.push(event(1));
+        let second = first.renewed();
+        first.push(event(2));
+        first.miss(3);
+        second.push(event(4));
+        first.resume();
+        // However late it ends.
+        first.close(&CloseReason::Eof);
+        first.refuse(Error::Closed(CloseReason::Eof));
+        second.push(event(5));
+        assert_eq!(drain(&first), ["1", "gap", "4", "5"]);
+        second.close(&CloseReason::Eof);
+        let third = second.renewed();
+        third.push(event(6));
+        third.resume();
+        assert_eq!(drain(&first), ["gap", "6"]);
+    }
+
+    #[test]
+    fn losses_that_nobody_reads_of_take_no_more_and_more_room() {
+        let queue = Queue::lasting(1);
+        queue.push(event(1));
+        for _ in 0..100 {
+            queue.push(event(2));
+            queue.refuse(Error::Closed(CloseReason::Eof));
+            queue.close(&CloseReason::Eof);
+            queue.resume();
+        }
+        assert!(queue.lock().items.len() < 5);
     }
 
     #[test]

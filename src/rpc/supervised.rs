@@ -24,16 +24,16 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::{RwLock, watch},
+    task::JoinSet,
     time::timeout,
 };
 use zeroize::Zeroizing;
 
 use super::{
-    Client, Reply,
-    command::{Failure, Request},
+    Client, Config, Reply,
+    command::{Command, Failure, Request},
     conversation::Conversation,
     events::Subscription,
-    hook::ErrorHook,
     queue::Queue,
     registrations::{EventSource, Registration, register_all},
 };
@@ -96,6 +96,11 @@ pub(super) struct Attempts {
 impl Attempts {
     pub(super) fn new(procedure: &'static ProcedureInfo) -> Self {
         Self { procedure, repeats: 0, may_have_run: false }
+    }
+
+    /// Returns what a deadline ends that passes before there is another conversation.
+    pub(super) fn waiting(&self) -> Waiting {
+        if self.may_have_run { Waiting::ForAnswer } else { Waiting::ForReconnection }
     }
 
     fn interrupted(&self, cause: Error) -> Error {
@@ -166,7 +171,7 @@ impl Supervised {
         let only_once = !descriptors.is_empty();
         let mut attempts = Attempts::new(procedure);
         loop {
-            *waiting = Waiting::ForReconnection;
+            *waiting = attempts.waiting();
             let conversation = self.conversation(&attempts).await?;
             let descriptors = std::mem::take(&mut descriptors);
             let request = Request { descriptors, ..Request::new(procedure, frame.to_vec()) };
@@ -210,17 +215,20 @@ impl Supervised {
     pub(super) async fn subscribe(
         self: &Arc<Self>,
         sources: &[EventSource],
-        capacity: usize,
-        on_error: Option<ErrorHook>,
+        config: &Config,
+        waiting: &mut Waiting,
     ) -> Result<(Subscription, Vec<(usize, Error)>)> {
+        let Config { event_queue: capacity, on_error, .. } = config.clone();
         let Some(first) = sources.first() else {
             return Ok((Subscription::new(Queue::new(capacity), Vec::new(), on_error), Vec::new()));
         };
         let attempts = Attempts::new(first.procedure);
         loop {
+            *waiting = Waiting::ForReconnection;
             self.conversation(&attempts).await?;
             let _unchanged = self.changing.read().await;
             let Some(conversation) = self.current() else { continue };
+            *waiting = Waiting::ForAnswer;
             let queue = Queue::lasting(capacity);
             match register_all(&conversation, sources, &queue, None).await {
                 Ok((registrations, refused)) => {
@@ -244,8 +252,9 @@ impl Supervised {
         let mut subscriptions = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         subscriptions.retain(|subscription| subscription.strong_count() > 0);
         subscriptions.push(Arc::downgrade(lasting));
-        if let State::Ended(reason) = &*self.state.borrow() {
-            lasting.queue.end(reason);
+        drop(subscriptions);
+        if let Some(reason) = self.end_reason() {
+            lasting.end(&reason);
         }
     }
 
@@ -258,8 +267,13 @@ impl Supervised {
     async fn adopt(&self, conversation: &Arc<Conversation>) -> Result<()> {
         let _changing = self.changing.write().await;
         let subscriptions = self.subscriptions();
+        let mut renewing = JoinSet::new();
         for subscription in &subscriptions {
-            subscription.renew(conversation).await?;
+            let (subscription, conversation) = (subscription.clone(), conversation.clone());
+            renewing.spawn_on(async move { subscription.renew(&conversation).await }, &self.runtime);
+        }
+        while let Some(renewed) = renewing.join_next().await {
+            renewed.unwrap_or_else(|_| Err(Error::Closed(CloseReason::Runtime)))?;
         }
         self.passes_descriptors.store(conversation.passes_descriptors, Ordering::Relaxed);
         let mut adopted = false;
@@ -289,7 +303,7 @@ impl Supervised {
             first
         });
         if ended {
-            self.subscriptions().iter().for_each(|subscription| subscription.queue.end(&reason));
+            self.subscriptions().iter().for_each(|subscription| subscription.end(&reason));
         }
     }
 
@@ -339,12 +353,26 @@ impl fmt::Debug for Lasting {
 impl Lasting {
     /// Registers for everything again. What the daemon refuses now, the reader is told, and it is tried again the next time.
     async fn renew(&self, conversation: &Arc<Conversation>) -> Result<()> {
-        let (registrations, refused) = register_all(conversation, &self.sources, &self.queue, None).await?;
+        let queue = self.queue.renewed();
+        let (registrations, refused) = register_all(conversation, &self.sources, &queue, None).await?;
         for (_, error) in refused {
-            self.queue.refuse(error);
+            queue.refuse(error);
         }
-        *self.registrations.lock().unwrap_or_else(PoisonError::into_inner) = registrations;
+        self.keep(registrations);
         Ok(())
+    }
+
+    fn keep(&self, registrations: Vec<Registration>) {
+        let mut kept = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *kept, registrations);
+        drop(kept);
+        drop(before);
+    }
+
+    fn end(&self, reason: &CloseReason) {
+        self.queue.end(reason);
+        // They would keep the conversation.
+        self.keep(Vec::new());
     }
 }
 
@@ -401,10 +429,13 @@ impl Supervisor {
         }
     }
 
-    /// Ends everything for this reason, unless it has ended before.
+    /// Ends everything for this reason, the conversation too, unless it has ended before.
     pub(crate) fn end(&self, reason: CloseReason) {
-        if let Some(supervised) = self.supervised.upgrade() {
-            supervised.end(reason);
+        let Some(supervised) = self.supervised.upgrade() else { return };
+        let current = supervised.current();
+        supervised.end(reason.clone());
+        if let Some(conversation) = current {
+            conversation.command(Command::Abort(reason));
         }
     }
 }

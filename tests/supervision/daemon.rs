@@ -52,6 +52,8 @@ struct Shared {
     calls: Mutex<HashMap<i32, usize>>,
     called: watch::Sender<usize>,
     callbacks: AtomicI32,
+    /// How many conversations are open.
+    conversations: watch::Sender<usize>,
     /// What all conversations are told to do: to end, or to report an event to the callback.
     orders: broadcast::Sender<Order>,
 }
@@ -71,6 +73,7 @@ impl Daemon {
             calls: Mutex::default(),
             called: watch::Sender::new(0),
             callbacks: AtomicI32::new(0),
+            conversations: watch::Sender::new(0),
             orders: broadcast::channel(16).0,
         };
         let mut daemon = Self { socket: directory.join(name), shared: Arc::new(shared), listening: None };
@@ -113,7 +116,12 @@ impl Daemon {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let orders = shared.orders.subscribe();
-                tokio::spawn(Conversation { stream, shared: shared.clone(), callback: None }.serve(orders));
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    shared.conversations.send_modify(|open| *open += 1);
+                    Conversation { stream, shared: shared.clone(), callback: None }.serve(orders).await;
+                    shared.conversations.send_modify(|open| *open -= 1);
+                });
             }
         }));
     }
@@ -125,6 +133,11 @@ impl Daemon {
             Some(act) => acts.insert(procedure.0, act),
             None => acts.remove(&procedure.0),
         };
+    }
+
+    /// Tells how many conversations are open.
+    pub(crate) fn conversations(&self) -> watch::Receiver<usize> {
+        self.shared.conversations.subscribe()
     }
 
     /// Returns how often a procedure was called.

@@ -121,7 +121,7 @@ impl EventsBuilder {
     /// Asks for the end of the daemon's own connection to the hypervisor (`CONNECT_REGISTER_CLOSE_CALLBACK`; C:
     /// `virConnectRegisterCloseCallback`). It is the last event: our connection ends with it, since nothing that needs the
     /// hypervisor works over it any more, with [`CloseReason::Announced`](crate::CloseReason::Announced). The end of our
-    /// connection ends the stream in any case.
+    /// connection ends the stream in any case, but for a [supervised](crate::supervision) one, where a gap follows.
     #[doc(alias = "virConnectRegisterCloseCallback")]
     pub fn connection_closed(self) -> Self {
         self.wanting(Kind::Closed)
@@ -181,6 +181,9 @@ impl EventsBuilder {
     }
 
     async fn register(self) -> Result<Events> {
+        // How events are registered for depends on the daemon: what it has is known once there is a connection.
+        let procedure = remote::ConnectDomainEventCallbackRegisterAnyArgs::PROCEDURE;
+        self.connection.client().pinned(procedure).await?;
         let (mut sources, mut unsupported) = (Vec::new(), None);
         for wanted in &self.wanted {
             match self.sources(&wanted.kind) {

@@ -92,7 +92,8 @@ pub enum Event {
 }
 
 /// Events as a stream. Dropping it cancels the subscription. It ends after an error that says why the connection was
-/// closed. Over a [supervised](crate::supervision) connection it goes on after [`Event::Gap`].
+/// closed. Over a [supervised](crate::supervision) connection it goes on after [`Event::Gap`], and after an error of the daemon
+/// that may follow it: a registration that it refuses now.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels the subscription"]
 pub struct Events {

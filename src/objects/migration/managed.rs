@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode, MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts},
     objects::{Connection, Domain, DomainStateReason, enums::DomainPausedReason},
+    protocol::{Call, remote},
     rpc::Client,
 };
 
@@ -43,11 +44,11 @@ impl<'a> Managed<'a> {
         let (source, client) = (domain.connection.client(), destination.client().with_timeout(None));
         let lacks = |(side, error): Lacking| failed(domain, MigratePhase::Check, side, error);
         // The daemons end a migration with the connection that it was begun on, and so does this side.
-        let pinned = |client: &Client, side| {
-            client.pinned("migrating the domain").map_err(|error| lacks((side, error)))
-        };
-        let (source, client) =
-            (&pinned(source, MigrateSide::Source)?, pinned(&client, MigrateSide::Destination)?);
+        let perform = remote::DomainMigratePerform3ParamsArgs::PROCEDURE;
+        let pinned =
+            async |client: &Client, side| client.pinned(perform).await.map_err(|error| lacks((side, error)));
+        let source = &pinned(source, MigrateSide::Source).await?;
+        let client = pinned(&client, MigrateSide::Destination).await?;
         let version = check::version(source, &client, &options).await.map_err(lacks)?;
         let protects = check::protection(source, &options).await.map_err(lacks)?;
         tracing::debug!(?version, protects, "migration is possible");

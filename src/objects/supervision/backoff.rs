@@ -13,15 +13,19 @@ pub(super) struct Backoff {
     next: Duration,
 }
 
+/// The least delay but for the first, so that no policy keeps a processor busy.
+const LEAST: Duration = Duration::from_millis(10);
+
 impl Backoff {
     pub(super) fn new(first: Duration, max: Duration) -> Self {
+        let max = max.max(LEAST);
         Self { first: first.min(max), max, next: first.min(max) }
     }
 
     /// Returns how long to wait now. The next time, it is twice as long.
     pub(super) fn delay(&mut self) -> Duration {
         let delay = self.next;
-        self.next = delay.saturating_mul(2).min(self.max);
+        self.next = delay.max(LEAST / 2).saturating_mul(2).min(self.max);
         jittered(delay, chance())
     }
 
@@ -67,6 +71,15 @@ mod tests {
         assert!(within(backoff.delay(), 100));
         assert!(within(backoff.longest_delay(), 1000));
         assert!(within(backoff.delay(), 1000));
+    }
+
+    #[test]
+    fn at_once_is_once() {
+        let mut backoff = Backoff::new(Duration::ZERO, Duration::ZERO);
+        assert_eq!(backoff.delay(), Duration::ZERO);
+        for _ in 0..3 {
+            assert!(backoff.delay() >= LEAST * 3 / 4);
+        }
     }
 
     #[test]

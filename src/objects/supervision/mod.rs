@@ -26,7 +26,9 @@
 //!   that repeating it is safe: three times at most, as it may be what the daemon dies of. All others fail with
 //!   [`Error::Interrupted`], which says whether the daemon may have carried them out.
 //! * **Events** are registered for again, and each stream gets one [`Event::Gap`](crate::Event::Gap) at the place where
-//!   some may be missing. Calls go on only once all events are registered for, so what is asked after the gap is up to date.
+//!   some may be missing. Calls go on only once all events are registered for, so what is asked after the gap is up to date. A
+//!   registration that is refused then is told as an error behind the gap; the stream goes on with the others, and it is
+//!   tried again the next time.
 //! * **Data streams, migrations and their like** belong to the connection that they were begun on, and fail with it.
 //! * What belonged to the daemon's side of the connection is gone with it: domains that were started to be destroyed with it
 //!   (`AUTODESTROY`), the agent's response timeout, the test driver's domains.
@@ -122,7 +124,9 @@ impl Policy {
 
     /// Sets how often the daemon is asked whether it still answers calls, and how long it has for that; never unless stated, as
     /// keepalive notices daemons that are dead, and networks. This notices those that live and do nothing, since all their
-    /// worker threads are stuck: the connection then ends with [`CloseReason::Unresponsive`], and is opened again.
+    /// ordinary worker threads are stuck ([`Connection::ping`]): the connection then ends with
+    /// [`CloseReason::Unresponsive`], and is opened again. Many slow calls keep workers busy for good reason, so leave it
+    /// minutes rather than seconds. While data of a stream waits for its reader, nothing follows from a missing answer.
     pub fn health_check(mut self, every: impl Into<Option<Duration>>) -> Self {
         self.health_check = every.into();
         self
@@ -199,13 +203,21 @@ pub struct Supervision {
 }
 
 impl Supervision {
+    /// Returns another handle, which knows how the connection stands now.
+    pub(super) fn seen(&self) -> Self {
+        let mut seen = self.clone();
+        seen.state.mark_unchanged();
+        seen
+    }
+
     /// Returns how the connection stands.
     #[must_use]
     pub fn state(&self) -> LinkState {
         self.state.borrow().clone()
     }
 
-    /// Waits until it stands otherwise than when this was last called, and returns how; at once if it has ended.
+    /// Waits until it stands otherwise than when this handle was made or this was last called, and returns how; at once if it
+    /// has ended. Keep one handle for it: a new one knows what has been.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -232,7 +244,7 @@ impl Supervision {
         }
     }
 
-    /// Ends the connection for all who hold it, without a goodbye: see [`Connection::close`] for one.
+    /// Ends the connection at once and for all who hold it, without a goodbye: see [`Connection::close`] for one.
     pub fn stop(&self) {
         self.supervisor.end(CloseReason::Client);
     }
@@ -244,6 +256,9 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a connection over a stream of the program, which cannot be opened again.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn supervised(self, policy: Policy) -> Result<Self> {
         let Some(builder) = self.opened_how().cloned() else {
             let reason =

@@ -1,6 +1,7 @@
 //! The task that opens a connection again.
 
 use std::{
+    io,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -15,7 +16,7 @@ use super::{LinkState, OpeningLimit, Policy, backoff::Backoff};
 use crate::{
     error::{CloseReason, Error, Result, Waiting},
     objects::connection::{Builder, Connection, Found},
-    rpc::{Supervisor, expecting},
+    rpc::{Client, Supervisor, expecting},
 };
 
 /// How long the daemon may take to register for all events again.
@@ -65,9 +66,6 @@ impl Task {
         if let Some(reason) = self.supervisor.unless_over(self.keep_up(first)).await {
             self.supervisor.end(reason);
         }
-        let reason = self.supervisor.end_reason().unwrap_or(CloseReason::Client);
-        tracing::debug!(%reason, "no longer supervised");
-        self.state.send_replace(LinkState::Ended(reason));
     }
 
     /// Opens the connection whenever it is not there. Returns why that is given up.
@@ -75,7 +73,7 @@ impl Task {
         let mut backoff = Backoff::new(self.policy.first_delay, self.policy.max_delay);
         let mut outage = Outage::begin();
         loop {
-            let error = match self.take_up(opened.take()).await {
+            let error = match self.take_up_in_time(opened.take(), outage.begun).await {
                 Ok(connection) => {
                     let begun = Instant::now();
                     let reason = self.watch(connection).await;
@@ -112,6 +110,16 @@ impl Task {
         self.state.send_replace(LinkState::Down { since, attempts, error, next });
     }
 
+    /// Does what [`take_up`](Self::take_up) does, until it is to be given up.
+    async fn take_up_in_time(&self, opened: Option<Connection>, begun: Instant) -> Result<Connection> {
+        let Some(after) = self.policy.give_up_after else { return self.take_up(opened).await };
+        let left = after.saturating_sub(begun.elapsed());
+        timeout(left, self.take_up(opened)).await.unwrap_or_else(|_| {
+            let what = "opening the connection again";
+            Err(Error::Timeout { what, after, waiting: Waiting::ForConnection })
+        })
+    }
+
     /// Opens the connection, unless it is open, and has calls and events go over it.
     async fn take_up(&self, opened: Option<Connection>) -> Result<Connection> {
         let connection = match opened {
@@ -119,6 +127,8 @@ impl Task {
             None => self.open().await?,
         };
         self.found.update(&connection);
+        // Whatever has been registered keeps the conversation, which nobody will use if this is not done.
+        let mut unused = Unused(Some(connection.client().clone()));
         match timeout(ADOPTING, self.supervisor.adopt(connection.client())).await {
             Ok(adopted) => adopted?,
             Err(_) => {
@@ -126,6 +136,7 @@ impl Task {
                 return Err(Error::Timeout { what, after: ADOPTING, waiting: Waiting::ForAnswer });
             }
         }
+        unused.0 = None;
         tracing::debug!("the connection is up");
         self.state.send_replace(LinkState::Up { since: SystemTime::now() });
         Ok(connection)
@@ -142,16 +153,45 @@ impl Task {
     /// Waits for the end of a connection, and asks now and then whether the daemon still answers.
     async fn watch(&self, connection: Connection) -> CloseReason {
         let mut closed = pin!(connection.closed());
-        let Some(every) = self.policy.health_check else { return closed.await };
+        let Some(every) = self.policy.health_check.filter(|every| !every.is_zero()) else {
+            return closed.await;
+        };
+        let client = connection.client().with_timeout(every);
         loop {
             if let Ok(reason) = timeout(every, closed.as_mut()).await {
                 return reason;
             }
-            // A call that waits for its turn says nothing about the daemon.
-            let asked = expecting(|_| true, connection.with_timeout(every).ping()).await;
-            if let Err(Error::Timeout { after, waiting: Waiting::ForAnswer, .. }) = asked {
-                connection.client().abort(CloseReason::Unresponsive { after });
+            let asked = expecting(|_| true, client.call_out_of_turn(Connection::QUESTION)).await;
+            let unanswered = matches!(asked, Err(Error::Timeout { .. }));
+            // The answer may be behind data that a reader does not take.
+            if unanswered && !client.is_held_up() {
+                client.abort(CloseReason::Unresponsive { after: every });
             }
+        }
+    }
+}
+
+impl Drop for Task {
+    /// However it ends, nobody waits for it any more: its runtime may have been shut down, or whoever was asked for
+    /// credentials may have panicked.
+    fn drop(&mut self) {
+        self.supervisor.end(match std::thread::panicking() {
+            true => CloseReason::Io(Arc::new(io::Error::other("the task that opens it again panicked"))),
+            false => CloseReason::Runtime,
+        });
+        let reason = self.supervisor.end_reason().unwrap_or(CloseReason::Client);
+        tracing::debug!(%reason, "no longer supervised");
+        self.state.send_replace(LinkState::Ended(reason));
+    }
+}
+
+/// A connection that is ended if nothing comes of it.
+struct Unused(Option<Client>);
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            client.abort(CloseReason::Client);
         }
     }
 }
