@@ -353,6 +353,18 @@ async fn the_step_in_which_a_server_falls_silent_is_named() {
     }
 }
 
+/// Also where nobody has set a deadline.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_at_all_is_left() {
+    let world = World::new("mute");
+    let (ours, theirs) = duplex(64 * 1024);
+    let error = connect_over(ours, &world.options).await.unwrap_err();
+    let Error::Connect { hint, source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::TimedOut);
+    assert!(hint.contains("within 30s") && error.is_transient(), "{error}");
+    drop(theirs);
+}
+
 #[tokio::test]
 async fn priority_strings_choose_the_version() {
     let mut world = World::new("priority");

@@ -144,7 +144,7 @@ impl Builder {
 
     /// Limits how long opening may take in all; 30 seconds unless stated. The error names the step that was waited for.
     ///
-    /// `None` is for as long as it takes: as the way takes, with the handshakes of TLS and SSH, as people take to answer, as
+    /// `None` is for as long as it takes: as the way takes, with its handshake where it is SSH, as people take to answer, as
     /// the hypervisor's driver takes to open. A daemon that does not say even what authentication it asks for, or that
     /// dies before it has opened, is given up all the same, by the time of [`keepalive`](Self::keepalive).
     pub fn open_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {

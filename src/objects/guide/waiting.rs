@@ -7,7 +7,7 @@
 //!
 //! | what waits | what ends the waiting | what dropping does |
 //! |---|---|---|
-//! | [`Builder::open`], [`Connection::open`], [`Connection::dedicated`] | [`Builder::open_timeout`] (30 s) for all of it; the error names the step. Without it keepalive, once there is a connection to the daemon; the way to it takes as long as the operating system, TLS or SSH take | leaves nothing behind but a session's daemon that was just started |
+//! | [`Builder::open`], [`Connection::open`], [`Connection::dedicated`] | [`Builder::open_timeout`] (30 s) for all of it; the error names the step. Without it keepalive, once there is a connection to the daemon; the way to it takes as long as the operating system or SSH take | leaves nothing behind but a session's daemon that was just started |
 //! | a question for [credentials](crate::Builder::credentials), polkit's to its agent, an SSH agent's to its user | `open_timeout` | the question is not answered |
 //! | a call: its turn and its answer | [`Builder::call_timeout`] (none) or [`Connection::with_timeout`], else the connection's end | a call that waits for its turn is not sent; one that was sent is carried out, its answer is dropped, files that come with it are closed |
 //! | a call over a [supervised](crate::supervision) connection that is down | [`Policy::wait`](crate::supervision::Policy::wait) (30 s) and the deadline of the call | it is not sent |
@@ -22,7 +22,7 @@
 //! | a [migration](crate::migration) | its [`timeout`](crate::migration::Migration::timeout) (none), else either connection's end | it is cancelled, and both sides are cleaned up |
 //! | [`Connection::close`] | 5 s for subscriptions on their way, 5 s for the answer, 4 s for the last bytes | the connection ends all the same |
 //! | [`Connection::closed`] | the connection's end, which nobody sees while a reader who takes nothing has reading stopped | nothing |
-//! | [`ssh::Session::connect`](crate::transport::ssh::Session::connect) and [`tls::connect`](crate::transport::tls::connect) by themselves | `ConnectTimeout` of ssh's configuration, else the other side | the attempt ends |
+//! | [`ssh::Session::connect`](crate::transport::ssh::Session::connect) and [`tls::connect`](crate::transport::tls::connect) by themselves | 30 s for the handshake of TLS, `ConnectTimeout` of ssh's configuration, else the operating system and the other side | the attempt ends |
 //!
 //! # Turns
 //!

@@ -1,7 +1,7 @@
 //! TLS over TCP, and what libvirtd adds to it: a byte that says that it lets us in.
 //!
 //! libvirtd looks at the client's certificate after the handshake. Then it sends the byte `0x01`, or closes the
-//! connection without a word. So [`connect`] waits for this byte, five seconds at most.
+//! connection without a word. So [`connect`] waits for this byte, five seconds at most, after a handshake of at most 30.
 //!
 //! All failures are an [`Error::Connect`] with the address and what to do. Those that are about certificates have a
 //! [`CertificateError`] in them, which [`CertificateError::of`] finds:
@@ -53,6 +53,9 @@ use verify::Verifier;
 
 use super::tcp;
 use crate::error::{Error, Result, phase};
+
+/// How long the handshake may take. Nobody is asked anything in it.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How long the server may take to say whether it lets us in. libvirtd says it at once.
 const CONFIRMATION: Duration = Duration::from_secs(5);
@@ -189,10 +192,16 @@ impl Setup {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = TlsConnector::from(self.config.clone());
-        let connecting = connector.connect(self.name.clone(), stream);
+        let connecting = timeout(HANDSHAKE, connector.connect(self.name.clone(), stream));
         let mut stream = match phase::during("the TLS handshake", connecting).await {
-            Ok(stream) => stream,
-            Err(error) => return Err(self.no_handshake(error)),
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(self.no_handshake(error)),
+            Err(_) => {
+                let hint = format!(
+                    "the server did not go through with the TLS handshake within {HANDSHAKE:?}; does it speak TLS on this port?"
+                );
+                return Err(cannot(&self.address, &hint, io::ErrorKind::TimedOut.into()));
+            }
         };
         let (_, session) = stream.get_ref();
         tracing::debug!(
