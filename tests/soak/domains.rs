@@ -458,16 +458,15 @@ impl Caller {
         let Some(place) = self.left.iter().position(|(_, due)| *due < Instant::now()) else { return Ok(()) };
         let (name, _) = self.left.swap_remove(place);
         // It may run, or not be there, and the daemon may be another: no answer is wrong.
-        if let Ok(Some(domain)) =
-            self.world.in_time("a lookup", connection.find_domain_by_name(&name)).await?
-        {
-            let removed = self.world.in_time("the removal", async {
+        let removed = self.world.in_time("the removal", async {
+            if let Some(domain) = connection.find_domain_by_name(&name).await? {
                 let _ = domain.destroy().await;
-                domain.undefine().await
-            });
-            if removed.await?.is_err() {
-                self.left.push((name, Instant::now() + LATE));
+                domain.undefine().await?;
             }
+            Ok::<(), Error>(())
+        });
+        if !matches!(removed.await, Ok(Ok(()))) {
+            self.left.push((name, Instant::now()));
         }
         Ok(())
     }

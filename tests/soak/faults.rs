@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{proxy::Flow, random::Random, world::World};
 
-/// How often each connection has a fault of its own, on average.
+/// How often each connection has a fault of its own, on average; in a short run more often.
 const EACH: Duration = Duration::from_secs(45);
 
 #[derive(Clone, Copy)]
@@ -35,7 +35,8 @@ const FAULTS: [(u64, Fault); 6] = [
 
 /// Spoils one connection after another, until the task is aborted.
 pub(crate) async fn spoil(world: Arc<World>, mut random: Random) {
-    let pause = EACH.div_f64(world.settings.connections as f64).as_millis() as u64;
+    let each = EACH.min(world.settings.duration / 2);
+    let pause = each.div_f64(world.settings.connections as f64).as_millis() as u64;
     loop {
         tokio::time::sleep(random.millis(pause / 2..pause * 3 / 2)).await;
         let fault = random.choose(&FAULTS);

@@ -100,6 +100,10 @@ impl Listener {
     fn take(&self, account: &mut Account, event: &Event) {
         match event {
             Event::Lagged { missed } => account.lagged(*missed),
+            Event::Gap { since } => {
+                self.world.tally.gaps.add(1);
+                account.gap(*since, self.beacon().begun());
+            }
             event => match beacons::number(event).map(|number| account.event(number)) {
                 Some(Ok(None)) => {}
                 Some(Ok(Some(lost))) => {

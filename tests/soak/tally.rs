@@ -115,6 +115,8 @@ impl fmt::Display for Tally {
 fn kind(error: &Error) -> String {
     match error {
         Error::Closed(reason) => format!("closed ({})", reason_name(reason)),
+        Error::Interrupted { may_have_run: true, cause, .. } => format!("interrupted ({})", kind(cause)),
+        Error::Interrupted { cause, .. } => format!("interrupted and not done ({})", kind(cause)),
         Error::Timeout { waiting, .. } => format!("timeout ({waiting:?})"),
         Error::Connect { source, .. } => format!("connect ({:?})", source.kind()),
         Error::Remote(error) => format!("remote ({})", error.code),
@@ -122,7 +124,7 @@ fn kind(error: &Error) -> String {
     }
 }
 
-pub(crate) fn reason_name(reason: &CloseReason) -> String {
+fn reason_name(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Io(error) => format!("io {:?}", error.kind()),
         CloseReason::Keepalive { .. } => "keepalive".to_owned(),
@@ -137,6 +139,8 @@ pub(crate) struct Held {
     pub(crate) resident_kib: u64,
     pub(crate) descriptors: u64,
     pub(crate) tasks: u64,
+    /// Processor time until now.
+    pub(crate) busy: Duration,
 }
 
 impl Held {
@@ -149,19 +153,27 @@ impl Held {
             resident_kib: resident.split_whitespace().next().unwrap().parse().unwrap(),
             descriptors: u64::try_from(fs::read_dir("/proc/self/fd").unwrap().count()).unwrap(),
             tasks: u64::try_from(tasks).unwrap(),
+            busy: busy(),
         }
     }
 }
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, resident_kib, descriptors, tasks } = self;
+        let Self { at, resident_kib, descriptors, tasks, busy } = self;
         write!(
             f,
-            "{:>5} s: resident {resident_kib} KiB, descriptors {descriptors}, tasks {tasks}",
-            at.as_secs()
+            "{:>5} s: resident {resident_kib} KiB, descriptors {descriptors}, tasks {tasks}, processor {} s",
+            at.as_secs(),
+            busy.as_secs()
         )
     }
+}
+
+/// Returns how long this process has kept a processor busy.
+fn busy() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 /// Returns by how much a value grows in a minute, by least squares.
@@ -183,6 +195,7 @@ fn a_slope_is_the_growth_in_a_minute() {
         resident_kib: 1000 + second * 2,
         descriptors: 7,
         tasks: 0,
+        busy: Duration::ZERO,
     };
     let samples: Vec<Held> = (0..100).map(held).collect();
     assert!((slope(&samples, |held| held.resident_kib) - 120.0).abs() < 1e-6);

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use libvirt_client::{CloseReason, Connection, Domain, Error, KeepaliveConfig, Result, Waiting};
+use libvirt_client::{
+    CloseReason, Connection, Domain, Error, KeepaliveConfig, Result, Waiting,
+    supervision::{OpeningLimit, Policy},
+};
 use tokio::{
     sync::{RwLock, watch},
     time::Instant,
@@ -27,6 +30,9 @@ const CALL: Duration = Duration::from_secs(30);
 pub(crate) const HANGS: Duration = Duration::from_secs(100);
 /// A silent daemon is given up after 6 s.
 const KEEPALIVE: KeepaliveConfig = KeepaliveConfig { interval: Duration::from_secs(2), count: 2 };
+
+/// How many connections are opened at once after all were lost.
+const OPENINGS: usize = 16;
 
 /// How long the run takes, and how large it is.
 #[derive(Clone, Debug)]
@@ -89,6 +95,7 @@ pub(crate) struct World {
     generation: AtomicU64,
     beacons: [Beacon; 2],
     ending: watch::Sender<bool>,
+    policy: Policy,
 }
 
 /// The daemon itself, and connections to it that no fault reaches.
@@ -115,6 +122,7 @@ impl World {
             generation: AtomicU64::new(0),
             beacons: Default::default(),
             ending: watch::Sender::new(false),
+            policy: Policy::default().openings(OpeningLimit::new(OPENINGS)),
         }
     }
 
@@ -170,6 +178,11 @@ impl World {
             .call_timeout(CALL)
             .keepalive(KEEPALIVE)
             .event_queue(usize::try_from(queue).unwrap());
+        // Most are supervised; some are as all would be otherwise.
+        if !random.once_in(5) && !self.is_ending() {
+            self.tally.opened.add(1);
+            return Some(builder.supervised(self.policy.clone()).unwrap());
+        }
         while !self.is_ending() {
             match tokio::time::timeout(HANGS, builder.clone().open()).await {
                 Ok(Ok(connection)) => {
@@ -211,20 +224,23 @@ impl World {
 
     /// Says what an error means, and notes it as wrong where no fault explains it.
     pub(crate) fn judge(&self, what: &str, generation: u64, error: Error) -> Trouble {
-        let trouble = match &error {
-            // Nobody closes a connection that is in use.
-            Error::Closed(CloseReason::Eof | CloseReason::Io(_) | CloseReason::Keepalive { .. })
-            | Error::Connect { .. } => Trouble::Unsure,
-            Error::Timeout { waiting: Waiting::ForTurn, .. } => Trouble::NotDone,
-            Error::Timeout { .. } => Trouble::Unsure,
-            Error::Remote(_) if !self.lasts_since(generation) => Trouble::Unsure,
-            _ => {
-                self.tally.wrong(format!("{what}: {error}"));
-                return Trouble::Unsure;
-            }
+        let is_explained = match &error {
+            Error::Interrupted { cause, .. } => is_a_loss(cause),
+            Error::Timeout { .. } => true,
+            Error::Remote(_) => !self.lasts_since(generation),
+            other => is_a_loss(other),
         };
+        if !is_explained {
+            self.tally.wrong(format!("{what}: {error}"));
+            return Trouble::Unsure;
+        }
         self.tally.explained(&error);
-        trouble
+        match error {
+            // The daemon refused it, but it was another daemon.
+            Error::Remote(_) => Trouble::Unsure,
+            error if error.may_have_run() => Trouble::Unsure,
+            _ => Trouble::NotDone,
+        }
     }
 
     /// Notes a wrong answer, unless the daemon has been restarted since it was known what is right.
@@ -237,5 +253,16 @@ impl World {
         } else {
             self.tally.void.add(1);
         }
+    }
+}
+
+/// Tells whether an error is what the loss of a connection looks like. Nobody closes one that is in use.
+fn is_a_loss(error: &Error) -> bool {
+    match error {
+        Error::Closed(reason) => {
+            matches!(reason, CloseReason::Eof | CloseReason::Io(_) | CloseReason::Keepalive { .. })
+        }
+        Error::Timeout { waiting, .. } => *waiting == Waiting::ForConnection,
+        other => matches!(other, Error::Connect { .. }),
     }
 }
