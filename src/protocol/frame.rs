@@ -234,8 +234,7 @@ impl FrameDecoder {
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         if self.incomplete.is_none() {
             let Some(frame) = self.take_frame()? else {
-                // A descriptor comes after the whole of its frame, so nobody will claim these.
-                self.descriptors.clear();
+                self.drop_unclaimed();
                 return Ok(None);
             };
             match self.descriptor_count(frame)? {
@@ -244,6 +243,19 @@ impl FrameDecoder {
             }
         }
         self.take_descriptors()
+    }
+
+    /// A descriptor comes after the whole of its frame, so nobody will claim those that are left.
+    ///
+    /// A daemon sends the descriptors of a call back whose procedure it does not know, behind its error, which does not say
+    /// so. The byte that one came on was the last of its read, and is all that is there.
+    fn drop_unclaimed(&mut self) {
+        let is_sent_back = !self.descriptors.is_empty() && self.buffer.get(..self.filled) == Some(&[0]);
+        if is_sent_back {
+            let _ = self.buffer.split_to(1);
+            self.filled = 0;
+        }
+        self.descriptors.clear();
     }
 
     fn take_frame(&mut self) -> Result<Option<Frame>, FrameError> {
@@ -536,6 +548,19 @@ mod tests {
         assert!(decoder.next().unwrap().unwrap().descriptors.is_empty());
         assert!(decoder.next().unwrap().is_none());
         assert!(decoder.descriptors.is_empty());
+
+        // Sent back by a daemon that does not know what was called, each on a byte that no frame has.
+        feed(&mut decoder, &after);
+        feed(&mut decoder, &[0]);
+        decoder.push_descriptor(descriptor());
+        assert_eq!(decoder.next().unwrap().unwrap().header.type_, MessageType::REPLY);
+        assert!(decoder.next().unwrap().is_none());
+        feed(&mut decoder, &[0]);
+        decoder.push_descriptor(descriptor());
+        assert!(decoder.next().unwrap().is_none());
+        assert!(!decoder.is_mid_frame() && decoder.descriptors.is_empty());
+        feed(&mut decoder, &after);
+        assert_eq!(decoder.next().unwrap().unwrap().header.type_, MessageType::REPLY);
 
         feed(&mut decoder, &[&with, [0; 2].as_slice()].concat());
         assert_eq!(decoder.next().unwrap_err(), FrameError::MissingDescriptor { expected: 2, found: 0 });
