@@ -6,6 +6,9 @@
 //!      └──────── oneshot <──── Session::receive <────┘ reads
 //! ```
 //!
+//! Handles hold a conversation: the way to its driver, its permits, its registrations for events. A supervised client goes from
+//! one conversation to the next: see `supervised.rs`.
+//!
 //! Only the driver's task touches the stream, so dropping any future never leaves half a frame on it, and
 //! reading never waits for a user: a reply goes into a oneshot, an event into a bounded queue that reports
 //! what it had to drop, the data of a stream into an inbox of bounded size: see [`stream`].
