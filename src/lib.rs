@@ -49,7 +49,7 @@ pub use objects::{
     Builder, Connection, CpuMap, CpuMapError, Domain, DomainCheckpoint, DomainEvent, DomainSnapshot,
     DomainStateReason, Event, Events, Interface, MigrateOptions, Network, NetworkFilter,
     NetworkFilterBinding, NetworkPort, NodeDevice, Secret, StoragePool, StorageVol, TypedParams, TypedValue,
-    Uuid, UuidError, Version, VersionError, admin, collections, enums, events, fields, guest, guide, ledger,
-    migration, params, results, stats, streams, supervision,
+    Uuid, UuidError, Version, VersionError, admin, collections, enums, events, fields, fleet, guest, guide,
+    ledger, migration, params, results, stats, streams, supervision,
 };
 pub use rpc::KeepaliveConfig;

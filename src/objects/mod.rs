@@ -10,6 +10,7 @@ pub mod events;
 pub mod fields;
 #[cfg(unix)]
 mod files;
+pub mod fleet;
 mod goodbye;
 pub mod guest;
 pub mod guide;

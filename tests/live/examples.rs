@@ -94,6 +94,7 @@ fn wrong_arguments_are_answered_with_the_usage() {
         "inspect",
         "watch",
         "top",
+        "fleet",
         "define",
         "admin",
         "guest",

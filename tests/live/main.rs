@@ -23,6 +23,7 @@ mod event_families;
 mod events;
 mod examples;
 mod files;
+mod fleet;
 mod guest_access;
 mod guests;
 mod harness;
