@@ -209,6 +209,29 @@ async fn a_slow_reader_costs_nobody_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_daemon_that_dies_is_noticed_while_reading_is_stopped() {
+    let (client, mut daemon) = start();
+    client.start_keepalive(KeepaliveConfig { interval: Duration::from_secs(5), count: 5 });
+    let (mut stream, call) = open(&client, &mut daemon, download()).await;
+    let flooding = tokio::spawn(async move {
+        loop {
+            daemon.data(&call, &vec![0; CHUNK]).await;
+        }
+    });
+    nothing_more().await;
+    flooding.abort();
+    assert!(flooding.await.unwrap_err().is_cancelled());
+    let begun = Instant::now();
+    let reason = client.closed().await;
+    assert!(matches!(reason, CloseReason::Eof), "{reason}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // What had come is there for its reader, before the end.
+    while let Ok(piece) = stream.next().await.unwrap() {
+        assert!(matches!(piece, Piece::Data(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_to_be_written_is_bounded_and_overtaken_by_calls() {
     let (client, mut daemon) = start();
     let (mut stream, call) = open(&client, &mut daemon, upload(0)).await;
