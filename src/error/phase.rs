@@ -15,6 +15,8 @@ tokio::task_local! {
 
 /// Does `doing`, which waits for what `phase` names. Outside of an opening nobody is told.
 pub(crate) async fn during<T>(phase: &'static str, doing: impl Future<Output = T>) -> T {
+    // In a box, here and below: a future that waits for another has room for it twice, and openings are futures in futures.
+    let doing = Box::pin(doing);
     let outer = PHASE.try_with(|current| current.replace(phase));
     let done = doing.await;
     if let Ok(outer) = outer {
@@ -30,6 +32,7 @@ pub(crate) async fn until<T>(
     phase: &'static str,
     doing: impl Future<Output = Result<T>>,
 ) -> Result<T> {
+    let doing = Box::pin(doing);
     let limited = async {
         match timeout_at(at, doing).await {
             Ok(result) => result,

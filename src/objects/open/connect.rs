@@ -30,9 +30,9 @@ pub(super) async fn connect(route: &Route, builder: &Builder, credentials: &Cred
     let client = match route {
         Route::Unix(socket) => unix(socket, config).await?,
         Route::Tcp(endpoint) => tcp(endpoint, config).await?,
-        // In a box, so that not every opening takes the room that this one needs.
+        // In boxes, so that not every opening takes the room that these need.
         Route::Tls(route) => Box::pin(tls(route, builder)).await?,
-        Route::Ssh(route) => return ssh(route, builder, credentials).await,
+        Route::Ssh(route) => return Box::pin(ssh(route, builder, credentials)).await,
         Route::Command(route) => command(route, config).await?,
     };
     Ok(Reached { client, carrier: Carrier::default() })

@@ -1,6 +1,6 @@
 //! What is said first over a new connection: who we are, and the opening calls.
 
-use std::{future::poll_fn, pin::pin, task::Poll};
+use std::{future::poll_fn, task::Poll};
 
 use tracing::Span;
 
@@ -31,10 +31,11 @@ pub(super) async fn handshake(
     let (user, client) = (client.clone(), client.with_timeout(None));
     // Without a deadline for the opening, keepalive's is for the first answer.
     let patience = builder.keepalive.as_ref().and_then(KeepaliveConfig::patience);
-    let offered =
-        deadline.limit_silence(patience, "asking how to authenticate", login.offers(&client)).await?;
-    deadline.limit("authentication", login.authenticate(&client, &offered)).await?;
-    deadline.limit("opening the connection", introduce(builder, user, client, name, uri)).await
+    // In boxes: a future that waits for another has room for it twice, and here are many in each other.
+    let offers = Box::pin(login.offers(&client));
+    let offered = deadline.limit_silence(patience, "asking how to authenticate", offers).await?;
+    deadline.limit("authentication", Box::pin(login.authenticate(&client, &offered))).await?;
+    deadline.limit("opening the connection", Box::pin(introduce(builder, user, client, name, uri))).await
 }
 
 async fn introduce(
@@ -104,7 +105,7 @@ async fn ask_for_its_end(client: &Client) -> Result<()> {
 /// Waits for two calls that are on their way at the same time. (tokio has a macro for it, behind a feature that brings
 /// five more crates.)
 async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
-    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut first, mut second) = (Box::pin(first), Box::pin(second));
     let (mut left, mut right) = (None, None);
     poll_fn(|cx| {
         if left.is_none() {

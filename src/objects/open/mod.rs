@@ -98,6 +98,7 @@ async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
     let login = Login::new(plan, &credentials);
     let shaking = handshake::handshake(builder, reached.client, plan.name.clone(), uri, &login, deadline);
+    let shaking = Box::pin(shaking);
     Ok(shaking.await?.opened_by(builder.clone(), reached.carrier))
 }
 
@@ -160,5 +161,23 @@ fn not_a_daemon(address: &str, mistake: &str, error: Error) -> Error {
         address: address.to_owned(),
         hint: format!("the connection ended while it was being opened: {reason}{mistake}"),
         source: Arc::new(kind.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where they are not optimised, futures are copied from place to place before they are polled, and a thread of a runtime
+    /// has two MiB for all of that.
+    #[test]
+    fn opening_a_connection_takes_little_room() {
+        let builder = Connection::builder("test:///default");
+        let plan = plan(&builder).unwrap();
+        let deadline = Deadline::new(builder.open_timeout);
+        let opening = size_of_val(&open_plan(&builder, &plan, deadline));
+        assert!(opening < 16 * 1024, "{opening} bytes");
+        let outside = size_of_val(&builder.open());
+        assert!(outside < 4 * 1024, "{outside} bytes");
     }
 }
