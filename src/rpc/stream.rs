@@ -6,7 +6,8 @@
 //! [`Config::stream_buffer`](super::Config::stream_buffer) bytes (4 MiB). When they are full, nothing more is read from the
 //! connection, so its socket fills and the daemon stops sending. Replies and events would wait behind the data, too: so as
 //! long as a call waits for its reply, or a reader of another stream for data, reading goes on up to three times the bound.
-//! A loop that makes a call for each piece that it takes cannot lock itself out that way.
+//! A loop that makes a quick call for each piece that it takes does not lock itself out that way. One whose calls take longer than
+//! it takes for twice the bound of data to come does: it makes them over another connection, or in a task of their own.
 //!
 //! When even that is full, somebody waits, and a reader has taken nothing for 30 seconds, its stream is aborted and the
 //! reader gets an [`Error::Timeout`] that says so. Nobody is held up for ever by a reader who has gone to sleep. Events do
