@@ -27,6 +27,7 @@ mod beacons;
 mod domains;
 mod faults;
 mod listener;
+mod losses;
 mod proxy;
 mod random;
 #[path = "../support/mod.rs"]
