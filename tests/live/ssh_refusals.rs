@@ -116,7 +116,7 @@ fn a_server_that_says_nothing_is_left_at_the_deadline() {
             peer.read_to_end(&mut all).unwrap();
         });
         let builder = Connection::builder(format!("test+ssh://root@127.0.0.1:{port}/default"));
-        let builder = builder.ssh_config(far.sshd.config(&[])).open_timeout(Duration::from_millis(500));
+        let builder = builder.ssh_config(far.sshd.config(&[])).open_timeout(Duration::from_secs(5));
         let error = builder.open().await.unwrap_err();
         assert!(matches!(error, Error::Timeout { what: "the SSH handshake", .. }), "{error:?}");
         serving.join().unwrap();
@@ -136,7 +136,7 @@ fn the_step_in_which_a_server_falls_silent_is_named() {
                 if step == "the login by SSH" { &far.sshd.unknown_key("ed25519", &[]) } else { &far.key };
             let uri = far.sshd.uri(TEST, &format!("keyfile={}", key.path().display()));
             let builder = Connection::builder(uri).ssh_config(far.sshd.config(&[]));
-            let error = builder.open_timeout(Duration::from_secs(5)).open().await.unwrap_err();
+            let error = builder.open_timeout(Duration::from_secs(15)).open().await.unwrap_err();
             assert!(matches!(error, Error::Timeout { what, .. } if what == step), "{error:?}");
         }
     });
