@@ -4,7 +4,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libvirt_client::{
@@ -19,10 +19,13 @@ use libvirt_client::{
     xdr::{Encode, to_vec},
 };
 
+/// The longest message that the protocol has, with its length word.
+pub(crate) const LONGEST: usize = 32 * 1024 * 1024 + 4;
+
 /// How long anything here may take on a machine that does other things.
 const LIMIT: Duration = Duration::from_secs(100);
-/// How long a socket takes nothing before its reader is taken to have stopped.
-const STOPPED: Duration = Duration::from_secs(1);
+/// How long a client takes nothing before it is taken to have stopped.
+const STOPPED: Duration = Duration::from_millis(300);
 
 /// Has a client talk to a daemon; returns what came of it, and how many bytes the client's side held at most.
 pub(crate) fn held<T: Send>(
@@ -31,8 +34,7 @@ pub(crate) fn held<T: Send>(
     client: impl AsyncFnOnce(Client) -> T + Send,
 ) -> (T, u64) {
     let (near, far) = UnixStream::pair().unwrap();
-    far.set_write_timeout(Some(STOPPED)).unwrap();
-    far.set_read_timeout(Some(LIMIT)).unwrap();
+    limited(&far);
     let start = async move || {
         near.set_nonblocking(true).unwrap();
         let socket = UnixSocket::new(tokio::net::UnixStream::from_std(near).unwrap()).unwrap();
@@ -50,7 +52,7 @@ pub(crate) fn held_open<T: Send>(
     client: impl AsyncFnOnce(Connection) -> T + Send,
 ) -> (T, u64) {
     let (near, far) = UnixStream::pair().unwrap();
-    far.set_read_timeout(Some(LIMIT)).unwrap();
+    limited(&far);
     let start = async move || {
         near.set_nonblocking(true).unwrap();
         let socket = UnixSocket::new(tokio::net::UnixStream::from_std(near).unwrap()).unwrap();
@@ -63,6 +65,11 @@ pub(crate) fn held_open<T: Send>(
     })
 }
 
+fn limited(socket: &UnixStream) {
+    socket.set_write_timeout(Some(LIMIT)).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+}
+
 /// Runs something on a runtime that has only this thread; returns what came of it and how many bytes were held at most.
 pub(crate) fn measured<T>(run: impl AsyncFnOnce() -> T) -> (T, u64) {
     let mut result = None;
@@ -71,6 +78,15 @@ pub(crate) fn measured<T>(run: impl AsyncFnOnce() -> T) -> (T, u64) {
         result = Some(runtime.block_on(async { tokio::time::timeout(LIMIT, run()).await }));
     });
     (result.unwrap().expect("it takes too long"), allocated.bytes_max)
+}
+
+/// Polls a future once.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
+        std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
 }
 
 /// The daemon's end of a socket.
@@ -109,20 +125,21 @@ impl Peer {
                 remote::Procedure::CONNECT_SUPPORTS_FEATURE => {
                     self.reply(&call, &remote::ConnectSupportsFeatureRet { supported: 0 })
                 }
-                remote::Procedure::CONNECT_OPEN => self.reply(&call, &()),
+                remote::Procedure::CONNECT_OPEN | remote::Procedure::CONNECT_REGISTER_CLOSE_CALLBACK => {
+                    self.reply(&call, &())
+                }
                 _ => return call,
             };
         }
     }
 
-    /// Sends bytes; tells whether the client still takes some.
+    /// Sends bytes; tells whether the client is still there.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         match self.0.write_all(bytes) {
             Ok(()) => true,
             Err(error) => {
-                use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, WouldBlock};
                 assert!(
-                    matches!(error.kind(), BrokenPipe | ConnectionReset | TimedOut | WouldBlock),
+                    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset),
                     "{error}"
                 );
                 false
@@ -130,9 +147,27 @@ impl Peer {
         }
     }
 
-    /// Sends the same bytes so many times, or until the client takes no more.
-    pub(crate) fn flood(&mut self, bytes: &[u8], times: usize) -> bool {
-        (0..times).all(|_| self.send(bytes))
+    /// Sends the same bytes so many times, all of which the client takes.
+    pub(crate) fn flood(&mut self, bytes: &[u8], times: usize) {
+        assert!((0..times).all(|_| self.send(bytes)), "the client has gone");
+    }
+
+    /// Sends the same bytes over and over until the client takes no more, not before it has taken so many: one that has taken
+    /// less need not have stopped, and may wait for its turn on a busy machine.
+    pub(crate) fn flood_until_stopped(&mut self, bytes: &[u8], least: usize) {
+        /// So much is more than anybody should take.
+        const MOST: usize = 1 << 30;
+        self.0.set_write_timeout(Some(STOPPED)).unwrap();
+        let (begun, mut taken) = (Instant::now(), 0);
+        while taken < MOST {
+            match self.0.write(&bytes[taken % bytes.len()..]) {
+                Ok(count) => taken += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken >= least => return,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+            }
+            assert!(begun.elapsed() < LIMIT, "no more than {taken} bytes are taken, of {least}");
+        }
+        panic!("the client takes whatever comes");
     }
 
     pub(crate) fn reply(&mut self, call: &MessageHeader, results: &impl Encode) -> bool {

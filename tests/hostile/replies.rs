@@ -7,7 +7,7 @@ use libvirt_client::{
     Error,
     enums::DomainStatsTypes,
     protocol::{
-        Call,
+        Call, frame,
         net::{MessageError, MessageHeader, MessageStatus, MessageType},
         remote,
     },
@@ -17,7 +17,7 @@ use libvirt_client::{
 
 use crate::{
     MIB,
-    peer::{Peer, framed, held, held_open},
+    peer::{LONGEST, Peer, framed, held, held_open, poll_once},
 };
 
 #[test]
@@ -32,7 +32,7 @@ fn replies_to_nobody_are_not_kept() {
             status: MessageStatus::OK,
         };
         peer.flood(&framed(header, &[0; 64]), 100_000);
-        peer.flood(&framed(header, &vec![0; 32 << 20]), 4);
+        peer.flood(&framed(header, &vec![0; LONGEST - frame::PREFIX]), 4);
     };
     let (_, bytes) = held(Config::default(), daemon, async |client| client.closed().await);
     assert!(bytes < 50 * MIB, "{bytes} bytes were held");
@@ -44,7 +44,10 @@ fn callers_that_sleep_hold_a_message_each() {
     let daemon = |peer: &mut Peer| {
         let calls: Vec<_> = (0..4).map(|_| peer.call().0).collect();
         for call in calls {
-            peer.send(&framed(MessageHeader { type_: MessageType::REPLY, ..call }, &vec![0; 32 << 20]));
+            peer.send(&framed(
+                MessageHeader { type_: MessageType::REPLY, ..call },
+                &vec![0; LONGEST - frame::PREFIX],
+            ));
         }
         // And nothing more can be asked for.
         peer.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -56,21 +59,13 @@ fn callers_that_sleep_hold_a_message_each() {
         for _ in 0..16 {
             let mut call = Box::pin(client.call_raw(procedure, Bytes::new(), Vec::new()));
             // Sent, and then not looked at.
-            assert!(futures_once(&mut call).await.is_none());
+            assert!(poll_once(&mut call).await.is_none());
             calls.push(call);
         }
         client.closed().await
     });
+    assert!(bytes > 4 * 32 * MIB, "the replies have come: {bytes} bytes were held");
     assert!(bytes < 4 * 33 * MIB + 20 * MIB, "{bytes} bytes were held");
-}
-
-/// Polls a future once.
-async fn futures_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-    std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
-        std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }
 
 /// Each of an error's texts may have 4 MiB, and each byte that is no text becomes three.

@@ -15,7 +15,9 @@ use crate::{
 };
 
 /// What may wait; three times as much as long as a call waits for its answer.
-const BUFFER: u64 = MIB;
+const BUFFER: usize = MIB as usize;
+/// What each piece counts for, beside its bytes.
+const OVERHEAD: usize = 64;
 
 fn download() -> remote::StorageVolDownloadArgs {
     remote::StorageVolDownloadArgs {
@@ -26,9 +28,9 @@ fn download() -> remote::StorageVolDownloadArgs {
     }
 }
 
-/// Opens a stream and sends what `flood` makes of the opening call, over and over, until the client reads no more. Returns
-/// how much it held.
-fn asleep(others_wait: bool, flood: impl Fn(&MessageHeader) -> Vec<u8> + Send) -> u64 {
+/// Opens a stream and sends what `flood` makes of the opening call, over and over, until the client reads no more: each time
+/// one piece of so many bytes, with whatever comes beside it. Returns how much it held.
+fn asleep(others_wait: bool, piece: usize, flood: impl Fn(&MessageHeader) -> Vec<u8> + Send) -> u64 {
     let (stopped, done) = oneshot::channel();
     let daemon = move |peer: &mut Peer| {
         let (call, _) = peer.call();
@@ -37,12 +39,14 @@ fn asleep(others_wait: bool, flood: impl Fn(&MessageHeader) -> Vec<u8> + Send) -
             peer.call();
         }
         let bytes = flood(&call);
-        assert!(!peer.flood(&bytes, 3_000_000_000 / bytes.len()), "the client takes whatever comes");
+        // Before that, the buffer has room.
+        let least = (buffer(others_wait) / (OVERHEAD + piece)).max(1) * bytes.len();
+        peer.flood_until_stopped(&bytes, least);
         let _ = stopped.send(());
         peer.wait();
     };
     let mut config = Config::default();
-    config.stream_buffer = BUFFER as usize;
+    config.stream_buffer = BUFFER;
     let ((), bytes) = held(config, daemon, async move |client: Client| {
         let (_, stream) = client.open_stream(download()).await.unwrap();
         let waiting = others_wait
@@ -51,6 +55,10 @@ fn asleep(others_wait: bool, flood: impl Fn(&MessageHeader) -> Vec<u8> + Send) -
         drop((stream, waiting));
     });
     bytes
+}
+
+fn buffer(others_wait: bool) -> usize {
+    if others_wait { 3 * BUFFER } else { BUFFER }
 }
 
 fn data(call: &MessageHeader, length: usize) -> Vec<u8> {
@@ -67,22 +75,20 @@ fn hole(call: &MessageHeader) -> Vec<u8> {
 
 #[test]
 fn data_for_a_sleeping_reader_is_bounded() {
-    for (others_wait, most) in [(false, BUFFER), (true, 3 * BUFFER)] {
+    for others_wait in [false, true] {
         for length in [1, 100, 32 * 1024, 100_000, 262_120, 4 << 20] {
-            let bytes = asleep(others_wait, |call| data(call, length));
+            let bytes = asleep(others_wait, length, |call| data(call, length));
             println!("pieces of {length} bytes, others wait: {others_wait}: {bytes} bytes are held");
-            assert!(
-                bytes < most + 2 * MIB + 2 * length as u64,
-                "{bytes} bytes are held, of pieces of {length}"
-            );
+            let most = (buffer(others_wait) + 2 * length) as u64 + 2 * MIB;
+            assert!(bytes < most, "{bytes} bytes are held, of pieces of {length}");
         }
     }
 }
 
 #[test]
 fn holes_for_a_sleeping_reader_are_bounded() {
-    let bytes = asleep(false, hole);
-    assert!(bytes < BUFFER + MIB, "{bytes} bytes are held");
+    let bytes = asleep(false, 0, hole);
+    assert!(bytes < BUFFER as u64 + MIB, "{bytes} bytes are held");
 }
 
 /// A piece of data keeps the memory alive that it came in. Whatever comes beside it must not make that much more than the
@@ -90,13 +96,11 @@ fn holes_for_a_sleeping_reader_are_bounded() {
 #[test]
 fn data_holds_little_more_than_itself_whatever_comes_beside_it() {
     for (length, beside) in
-        [(33 * 1024, 240 * 1024), (129 * 1024, 140 * 1024), (129 * 1024, 600 * 1024), (33 * 1024, 20 << 20)]
+        [(33 * 1024, 240 * 1024), (129 * 1024, 140 * 1024), (129 * 1024, 600 * 1024), (33 * 1024, 4 << 20)]
     {
-        let bytes = asleep(true, |call| [data(call, length), event(7, beside)].concat());
+        let bytes = asleep(true, length, |call| [data(call, length), event(7, beside)].concat());
         println!("{length} bytes beside {beside}: {bytes} bytes are held");
-        assert!(
-            bytes < 4 * 3 * BUFFER + MIB + 2 * beside as u64,
-            "{bytes} bytes are held, for {length} beside {beside}"
-        );
+        let most = (4 * buffer(true) + 2 * beside) as u64 + MIB;
+        assert!(bytes < most, "{bytes} bytes are held, for {length} beside {beside}");
     }
 }
