@@ -17,12 +17,19 @@ tokio::task_local! {
 pub(crate) async fn during<T>(phase: &'static str, doing: impl Future<Output = T>) -> T {
     // In a box, here and below: a future that waits for another has room for it twice, and openings are futures in futures.
     let doing = Box::pin(doing);
-    let outer = PHASE.try_with(|current| current.replace(phase));
-    let done = doing.await;
-    if let Ok(outer) = outer {
-        let _ = PHASE.try_with(|current| current.set(outer));
+    let _outer = Outer(PHASE.try_with(|current| current.replace(phase)).ok());
+    doing.await
+}
+
+/// The phase around another one, which goes on when that has ended or is dropped.
+struct Outer(Option<&'static str>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        if let Some(outer) = self.0 {
+            let _ = PHASE.try_with(|current| current.set(outer));
+        }
     }
-    done
 }
 
 /// Does `doing` until `at`, which is `after` the start: then fails with what was waited for, `phase` if nobody has said more.
@@ -32,9 +39,10 @@ pub(crate) async fn until<T>(
     phase: &'static str,
     doing: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let doing = Box::pin(doing);
+    let mut doing = Box::pin(doing);
     let limited = async {
-        match timeout_at(at, doing).await {
+        // Kept until its phase was read: what is dropped is in none.
+        match timeout_at(at, doing.as_mut()).await {
             Ok(result) => result,
             Err(_) => {
                 Err(Error::Timeout { what: PHASE.with(Cell::get), after, waiting: Waiting::ForConnection })
@@ -74,5 +82,18 @@ mod tests {
         };
         assert_eq!(stopped(during("the whole", parts)).await, "the whole");
         during("what nobody limits", async {}).await;
+    }
+
+    /// As where two ways are tried, or an attempt has a limit of its own.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_up_is_waited_for_no_longer() {
+        use std::future::pending;
+        let parts = async {
+            let attempt =
+                tokio::time::timeout(Duration::from_millis(1), during("the first attempt", pending::<()>()));
+            assert!(attempt.await.is_err());
+            pending().await
+        };
+        assert_eq!(stopped(during("all attempts", parts)).await, "all attempts");
     }
 }
