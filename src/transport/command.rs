@@ -179,14 +179,18 @@ impl ProgramStream {
     }
 
     /// Takes the rest of it when the program has ended. Others who hold its standard error, such as a master that `ssh`
-    /// left in the background, are not waited for.
+    /// left in the background, are not waited for, and what they write from now on is not read.
     fn take_errors(&mut self) {
         let Some(errors) = self.errors.take() else { return };
+        let mut left = usize::try_from(rustix::io::ioctl_fionread(&errors).unwrap_or(0)).unwrap_or(0);
         let mut bytes = [0; 512];
-        loop {
+        while left > 0 {
             match rustix::io::read(&errors, &mut bytes) {
                 Ok(0) => return,
-                Ok(count) => self.farewell.complaint.push(bytes.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    self.farewell.complaint.push(bytes.get(..count).unwrap_or_default());
+                    left = left.saturating_sub(count);
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
