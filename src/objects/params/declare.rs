@@ -41,9 +41,9 @@ macro_rules! params {
             )?
             $($(#[$doc])* #[doc = concat!("\n`", $wire, "` on the wire.")] pub $field: Option<$ty>,)*
             $($($(#[$list_doc])* #[doc = concat!("\nEach is `", $list_wire, "` on the wire.")] pub $list: Vec<$list_ty>,)*)?
-            $($($(#[$group_doc])* #[doc = concat!("\nIn the order of their numbers; `", $group_prefix, "0.` and so on begin the names on the wire.")] pub $group: Vec<$group_ty>,)*)?
+            $($($(#[$group_doc])* #[doc = concat!("\nIn the order of their numbers; `", $group_prefix, "0.` and so on begin the names on the wire. Of more than 1,024, those stay in `rest` whose structs would take more than twice the memory of all values.")] pub $group: Vec<$group_ty>,)*)?
             $($($(#[$part_doc])* #[doc = concat!("\n`", $part_prefix, "` begins the names on the wire.")] pub $part: $part_ty,)*)?
-            /// What has no field here, or does not have the field's type.
+            /// What has no field here, does not have the field's type, or would be one struct too many of a group.
             pub rest: $crate::TypedParams,
         }
 
@@ -146,8 +146,9 @@ pub(in crate::objects) fn numbered<'a>(name: &'a str, prefix: &str) -> Option<(u
     Some((number.parse().ok().filter(|_| is_ours)?, name))
 }
 
-/// So many structs of a group there may be in any case.
-const FEWEST: usize = 128;
+/// So many structs of a group there may be in any case: a domain that is shut off says little about each of many disks.
+/// The documentation of groups names it.
+const FEWEST: usize = 1024;
 
 /// Leaves as many structs of a group as take no more than twice the memory of all parameters: a peer that sends one value for
 /// each number would otherwise have us make half a KiB out of twenty bytes. What is left out stays as it is.
