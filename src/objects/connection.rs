@@ -145,8 +145,10 @@ impl Builder {
     /// Limits how long opening may take in all; 30 seconds unless stated. The error names the step that was waited for.
     ///
     /// `None` is for as long as it takes: as the way takes, with its handshake where it is SSH, as people take to answer, as
-    /// the hypervisor's driver takes to open. A daemon that does not say even what authentication it asks for, or that
-    /// dies before it has opened, is given up all the same, by the time of [`keepalive`](Self::keepalive).
+    /// the hypervisor's driver takes to open. A daemon that is silent where it has to answer at once (how to authenticate, each
+    /// step of SASL, whether it has keepalive), or that dies after that, is given up all the same, by the time of
+    /// [`keepalive`](Self::keepalive). Over SSH and programs (`+ext`, `command=`) that holds only once keepalive runs: before,
+    /// somebody may be asked for a passphrase.
     pub fn open_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.open_timeout = timeout.into();
         self

@@ -101,3 +101,22 @@ async fn without_a_deadline_keepalive_ends_the_opening() {
     let opening = open(patient().keepalive(None), none, 0);
     assert!(tokio::time::timeout(Duration::from_secs(3600), opening).await.is_err());
 }
+
+#[cfg(feature = "sasl")]
+#[tokio::test(start_paused = true)]
+async fn without_a_deadline_the_daemon_is_waited_for_no_longer_and_people_are() {
+    let (patience, sasl) = (Duration::from_secs(30), remote::AuthType::SASL);
+    let patient = || knowing().open_timeout(None);
+    for (answers, step) in [
+        (1, "asking for the mechanisms of SASL"),
+        (2, "the first step of the authentication by SASL"),
+        (3, "a further step of the authentication by SASL"),
+    ] {
+        is_named(&open(patient(), sasl, answers).await, step, patience);
+    }
+    is_named(&open(patient(), remote::AuthType::NONE, 1).await, "opening the connection", patience);
+
+    let asking = patient().credentials(|_| std::future::pending());
+    let opening = open(asking, sasl, 2);
+    assert!(tokio::time::timeout(Duration::from_secs(3600), opening).await.is_err());
+}

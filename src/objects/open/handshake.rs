@@ -12,7 +12,7 @@ use crate::{
         events::connection_closed,
     },
     protocol::remote,
-    rpc::{Client, KeepaliveConfig, expecting},
+    rpc::{Client, expecting},
 };
 
 /// `VIR_CONNECT_RO`.
@@ -29,14 +29,14 @@ pub(super) async fn handshake(
 ) -> Result<Connection> {
     // The deadline for opening is for all of this; the one for calls is for the user's.
     let (user, client) = (client.clone(), client.with_timeout(None));
-    // Without a deadline for the opening, keepalive's is for the first answer.
-    let patience = builder.keepalive.as_ref().and_then(KeepaliveConfig::patience);
     // In boxes: a future that waits for another has room for it twice, and here are many in each other.
     let offers = Box::pin(login.offers(&client));
-    let offered = deadline.limit_silence(patience, "asking how to authenticate", offers).await?;
-    deadline.limit("authentication", Box::pin(login.authenticate(&client, &offered))).await?;
-    deadline.limit("opening the connection", Box::pin(introduce(builder, user, client, name, uri))).await
+    let offered = deadline.limit_silence("asking how to authenticate", offers).await?;
+    deadline.limit("authentication", Box::pin(login.authenticate(&client, &offered, deadline))).await?;
+    deadline.limit(OPENING, Box::pin(introduce(builder, user, client, name, uri, deadline))).await
 }
+
+const OPENING: &str = "opening the connection";
 
 async fn introduce(
     builder: &Builder,
@@ -44,30 +44,24 @@ async fn introduce(
     client: Client,
     name: Option<String>,
     uri: Option<String>,
+    deadline: Deadline,
 ) -> Result<Connection> {
     let flags = if builder.read_only { READ_ONLY } else { 0 };
     // Both at once: the daemon itself answers the first, whatever becomes of the second. An empty name lets it choose its
     // driver; without one it refuses to open.
     let name = Some(name.unwrap_or_default());
-    let (watched, opened) =
-        both(watch(builder, &client), client.call(remote::ConnectOpenArgs { name, flags })).await;
-    opened?;
-    watched?;
+    let opening = client.call(remote::ConnectOpenArgs { name, flags });
+    both(watch(builder, &client, deadline), opening).await?;
 
-    let ((event_callback, typed_param_string), (close_callback, announced)) = both(
+    let ((event_callback, typed_param_string), (close_callback, ())) = both(
         both(
             has_feature(&client, Feature::REMOTE_EVENT_CALLBACK),
             has_feature(&client, Feature::TYPED_PARAM_STRING),
         ),
         both(has_feature(&client, Feature::REMOTE_CLOSE_CALLBACK), ask_for_its_end(&client)),
     )
-    .await;
-    announced?;
-    let features = Features {
-        event_callback: event_callback?,
-        typed_param_string: typed_param_string?,
-        close_callback: close_callback?,
-    };
+    .await?;
+    let features = Features { event_callback, typed_param_string, close_callback };
     let uri = match uri {
         Some(uri) => uri,
         None => {
@@ -82,8 +76,9 @@ async fn introduce(
 
 /// Watches whether the daemon lives, if it and the builder are for it. While the connection is still being opened: the
 /// driver may take its time, and nothing else may limit that.
-async fn watch(builder: &Builder, client: &Client) -> Result<()> {
-    let is_supported = has_feature(client, Feature::PROGRAM_KEEPALIVE).await?;
+async fn watch(builder: &Builder, client: &Client, deadline: Deadline) -> Result<()> {
+    let asking = has_feature(client, Feature::PROGRAM_KEEPALIVE);
+    let is_supported = deadline.limit_silence(OPENING, asking).await?;
     if let (true, Some(config)) = (is_supported, builder.keepalive) {
         client.start_keepalive(config);
     }
@@ -102,20 +97,23 @@ async fn ask_for_its_end(client: &Client) -> Result<()> {
     }
 }
 
-/// Waits for two calls that are on their way at the same time. (tokio has a macro for it, behind a feature that brings
-/// five more crates.)
-async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+/// Waits for two calls that are on their way at the same time, until both have succeeded or one has failed. (tokio has a macro
+/// for it, behind a feature that brings five more crates.)
+async fn both<A, B>(
+    first: impl Future<Output = Result<A>>,
+    second: impl Future<Output = Result<B>>,
+) -> Result<(A, B)> {
     let (mut first, mut second) = (Box::pin(first), Box::pin(second));
     let (mut left, mut right) = (None, None);
     poll_fn(|cx| {
         if left.is_none() {
-            left = ready_value(first.as_mut().poll(cx));
+            left = ready_value(first.as_mut().poll(cx)).transpose()?;
         }
         if right.is_none() {
-            right = ready_value(second.as_mut().poll(cx));
+            right = ready_value(second.as_mut().poll(cx)).transpose()?;
         }
         match (left.take(), right.take()) {
-            (Some(left), Some(right)) => Poll::Ready((left, right)),
+            (Some(left), Some(right)) => Poll::Ready(Ok((left, right))),
             (one, other) => {
                 (left, right) = (one, other);
                 Poll::Pending

@@ -1,5 +1,6 @@
 //! Who we are: the authentication that a daemon asks for.
 
+use super::Deadline;
 use crate::{
     auth::{self, Channel, Credentials, Method},
     error::{Error, ErrorCode, Result, phase},
@@ -50,13 +51,18 @@ impl<'a> Login<'a> {
         }
     }
 
-    /// Proves to the daemon who we are, as far as it asks.
-    pub(super) async fn authenticate(&self, client: &Client, offered: &[Method]) -> Result<()> {
+    /// Proves to the daemon who we are, as far as it asks. People may take their time; the daemon may not.
+    pub(super) async fn authenticate(
+        &self,
+        client: &Client,
+        offered: &[Method],
+        deadline: Deadline,
+    ) -> Result<()> {
         let method = auth::choose(offered, self.asked)?;
         let Self { host, user, channel, credentials, .. } = self;
         tracing::debug!(%method, host, user, ?channel, ?credentials, "authenticating");
         match method {
-            Method::Sasl => self.sasl(client).await,
+            Method::Sasl => self.sasl(client, deadline).await,
             Method::Polkit => {
                 match phase::during(POLKIT, client.call(remote::AuthPolkitArgs)).await?.complete {
                     0 => Err(Error::Auth("polkit did not finish the authentication".to_owned())),
@@ -81,7 +87,7 @@ fn is_for_the_way(route: &Route) -> bool {
 
 #[cfg(not(feature = "sasl"))]
 impl Login<'_> {
-    async fn sasl(&self, _: &Client) -> Result<()> {
+    async fn sasl(&self, _: &Client, _: Deadline) -> Result<()> {
         // It is not chosen.
         Err(Error::Auth("this client was built without its feature sasl".to_owned()))
     }
@@ -91,13 +97,13 @@ impl Login<'_> {
 mod sasl {
     use zeroize::Zeroize;
 
-    use super::Login;
+    use super::{Deadline, Login};
     use crate::{
         auth::{
             CredentialKind, CredentialRequest, Secret,
             sasl::{Exchange, Identity, Mechanism, Next},
         },
-        error::{Error, ErrorCode, Result, phase},
+        error::{Error, ErrorCode, Result},
         protocol::{Call, ProcedureInfo, remote},
         rpc::Client,
         xdr::{Encode, EncodeError, Writer},
@@ -112,8 +118,9 @@ mod sasl {
 
     impl Login<'_> {
         /// Has the exchange of RFC 4422 with the daemon (`AUTH_SASL_INIT`, `AUTH_SASL_START`, `AUTH_SASL_STEP`).
-        pub(super) async fn sasl(&self, client: &Client) -> Result<()> {
-            let offered = phase::during(INIT, client.call(remote::AuthSaslInitArgs)).await?.mechlist;
+        pub(super) async fn sasl(&self, client: &Client, deadline: Deadline) -> Result<()> {
+            let asking = client.call(remote::AuthSaslInitArgs);
+            let offered = deadline.limit_silence(INIT, asking).await?.mechlist;
             let asked = self.asked.and_then(|asked| asked.split_once('.')).map(|(_, mechanism)| mechanism);
             let mechanism = Mechanism::choose(&offered, asked, self.channel)?;
             let identity = self.identity(mechanism).await?;
@@ -123,7 +130,7 @@ mod sasl {
             let (mut exchange, first) = Exchange::begin(mechanism, identity)?;
             let (nil, data) = to_wire(first);
             let call = remote::AuthSaslStartArgs { mech: mechanism.name().to_owned(), nil, data };
-            let started = phase::during(START, client.call(Overwritten(call))).await;
+            let started = deadline.limit_silence(START, client.call(Overwritten(call))).await;
             let started = started.map_err(|error| who.refused(error, Stage::Name))?;
             let mut answer = (started.complete, started.nil, started.data);
             loop {
@@ -132,7 +139,7 @@ mod sasl {
                 let Next::Send(message) = exchange.answered(complete != 0, message)? else { return Ok(()) };
                 let (nil, data) = to_wire(message);
                 let call = remote::AuthSaslStepArgs { nil, data };
-                let stepped = phase::during(STEP, client.call(Overwritten(call))).await;
+                let stepped = deadline.limit_silence(STEP, client.call(Overwritten(call))).await;
                 let stepped = stepped.map_err(|error| who.refused(error, Stage::Password))?;
                 answer = (stepped.complete, stepped.nil, stepped.data);
             }

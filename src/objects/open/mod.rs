@@ -14,7 +14,7 @@ mod ssh;
 #[cfg(unix)]
 mod unix;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tracing::Instrument;
 
@@ -60,7 +60,7 @@ pub(super) async fn open_admin(builder: &AdminBuilder) -> Result<(Client, AdminP
 }
 
 async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)> {
-    let deadline = Deadline::new(builder.open_timeout);
+    let deadline = Deadline::new(builder.open_timeout).with_patience(patience(builder.keepalive));
     let plan = AdminPlan::new(&builder.uri, &machine::environment())?;
     let path = plan.socket.path.display().to_string();
     let span = tracing::info_span!("administration", socket = path);
@@ -69,8 +69,7 @@ async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)>
         let client = deadline.limit(CONNECTING, connect::unix(&plan.socket, &builder.config)).await?;
         let quick = client.with_timeout(None);
         let opening = quick.call(admin::ConnectOpenArgs { flags: 0 });
-        let patience = builder.keepalive.as_ref().and_then(KeepaliveConfig::patience);
-        let opened = deadline.limit_silence(patience, "opening the connection", opening).await;
+        let opened = deadline.limit_silence("opening the connection", opening).await;
         opened.map_err(|error| not_a_daemon(&path, "", error))?;
         // Nothing is asked before: this program has no question for it, and all daemons that speak it answer pings.
         if let Some(config) = builder.keepalive {
@@ -80,6 +79,19 @@ async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)>
     };
     let client = opening.instrument(span).await?;
     Ok((client, plan))
+}
+
+/// How long a daemon may be silent without a deadline.
+fn patience(keepalive: Option<KeepaliveConfig>) -> Option<Duration> {
+    keepalive.as_ref().and_then(KeepaliveConfig::patience)
+}
+
+/// The same for a route. Behind programs and helpers nobody knows what the silence is: somebody may be asked for a passphrase.
+fn patience_with(route: &Route, keepalive: Option<KeepaliveConfig>) -> Option<Duration> {
+    match route {
+        Route::Command(_) | Route::Ssh(_) => None,
+        Route::Unix(_) | Route::Tcp(_) | Route::Tls(_) => patience(keepalive),
+    }
 }
 
 /// What is not done when a deadline passes before there is a connection.
@@ -97,6 +109,7 @@ async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result
     let reached = deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &credentials)).await?;
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
     let login = Login::new(plan, &credentials);
+    let deadline = deadline.with_patience(patience_with(&plan.route, builder.keepalive));
     let shaking = handshake::handshake(builder, reached.client, plan.name.clone(), uri, &login, deadline);
     let shaking = Box::pin(shaking);
     Ok(shaking.await?.opened_by(builder.clone(), reached.carrier))
@@ -111,7 +124,7 @@ pub(super) async fn open_over(
     let span = tracing::info_span!("connection", uri = name.as_deref());
     let opening = async {
         let client = Client::start(wire, &builder.config);
-        let deadline = Deadline::new(builder.open_timeout);
+        let deadline = Deadline::new(builder.open_timeout).with_patience(patience(builder.keepalive));
         let login = Login::over_stream(&builder.credentials);
         handshake::handshake(builder, client, name.clone(), name.clone(), &login, deadline).await
     };
