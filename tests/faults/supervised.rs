@@ -43,8 +43,9 @@ pub(crate) async fn add_to(table: &mut Table, ground: &mut Ground) {
                 (At::Middle, Then::Reset),
                 (At::InHeader, Then::Silence),
             ] {
-                // What is silent is the same, whoever was to speak.
-                if (side, then) == (Side::Client, Then::Silence) {
+                // What is silent is the same, whoever was to speak; and after the last answer it is open, so that is another loss.
+                let is_last = side == Side::Daemon && number + 1 == frames[1];
+                if (side, then) == (Side::Client, Then::Silence) || (is_last && at == At::End) {
                     continue;
                 }
                 table.add(ground.run(async |world| lost_again(world, side, number, at, then).await).await);
