@@ -29,11 +29,19 @@ const ANEW: u64 = 50;
 const REMEMBERED: usize = 5000;
 
 /// What was done to one of the domains.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Beacon {
     /// The number of the last change, which may be on its way.
     begun: AtomicU64,
     done: Mutex<VecDeque<(u64, SystemTime)>>,
+}
+
+impl Default for Beacon {
+    fn default() -> Self {
+        // All of its room now, lest it looks like a leak.
+        let done = vec![(0, SystemTime::UNIX_EPOCH); REMEMBERED].into();
+        Self { begun: AtomicU64::new(0), done: Mutex::new(done) }
+    }
 }
 
 impl Beacon {

@@ -11,6 +11,9 @@
 //! LIBVIRT_SOAK_SECONDS=1800 LIBVIRT_SOAK_CONNECTIONS=200 cargo test --features live-tests --test soak -- --nocapture
 //! ```
 //!
+//! glibc keeps freed memory in pools of its threads, more of it as time goes by: with `MALLOC_ARENA_MAX=1`
+//! `MALLOC_MMAP_THRESHOLD_=65536` `MALLOC_TRIM_THRESHOLD_=65536` its size tells more about the program.
+//!
 //! Half of the connections work with domains of the simulated hypervisor, half with volumes of the real daemon; all listen to
 //! events. Each has a task that knows what the answers must be (`domains`, `volumes`), and one that keeps account of events
 //! (`listener`, `account`) which yet another causes (`beacons`). They go through a proxy that spoils them one by one, and the daemon
@@ -196,7 +199,8 @@ async fn judge(world: &World, samples: &[Held], before: Held, begun: Instant) {
     assert!(after.descriptors <= before.descriptors + 8, "descriptors are left: {before} and {after}");
     assert!(after.tasks <= before.tasks + 8, "tasks are left: {before} and {after}");
     if world.settings.duration >= Duration::from_secs(600) {
-        assert!(memory < 128.0, "memory grows by {memory:.1} KiB a minute");
+        // What an allocator keeps goes up and down by some MiB: `losses` counts to the byte.
+        assert!(memory < 256.0, "memory grows by {memory:.1} KiB a minute");
         assert!(descriptors < 1.0, "descriptors grow by {descriptors:.3} a minute");
     }
 }
