@@ -30,6 +30,7 @@ mod harness;
 mod host;
 mod idle;
 mod known_hosts;
+mod logged;
 mod lxc;
 mod migration;
 mod networks;
