@@ -136,6 +136,8 @@ fn from_client(cell: &Cell, frame: &Known) -> Vec<Outcome> {
         Fault::None | Fault::Dribble(_) | Fault::Late(_) => vec![Right],
         // Answers come in any order, and this one has that length.
         Fault::Length(length) if length as usize == frame.length => vec![Right],
+        // The daemon has it all, and may answer before the proxy gets to end the connection.
+        Fault::Cut(at, Then::Close | Then::Reset) if at.is_whole(frame.length) => vec![Right, Closed, Cut],
         Fault::Cut(_, Then::Close | Then::Reset) => vec![Closed],
         Fault::Cut(_, Then::Silence) => vec![Silent],
         Fault::Duplicate => vec![Right, Altered, Refused],
