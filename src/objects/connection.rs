@@ -418,13 +418,13 @@ impl Connection {
 
     /// Tells the daemon goodbye and ends the connection for all its clones (`CONNECT_CLOSE`; C: `virConnectClose`).
     ///
-    /// Calls that wait for their turn end with [`CloseReason::Client`] at once, as do all later ones. What was handed over
-    /// before is written, and those that the daemon has get their answers until it has answered the goodbye: that waits for
-    /// none of them. A daemon that does not answer is waited for 5 seconds, and as long for subscriptions that are just being
-    /// made or cancelled.
+    /// Calls that wait for their turn end with [`CloseReason::Client`] at once, as do all later ones. Calls that were handed over
+    /// before are written, and those that the daemon has get their answers until it has answered the goodbye: that waits for
+    /// none of them. Streams that were not finished are cut off, with what of them waits to be written. A daemon that does
+    /// not answer is waited for 5 seconds, and as long for subscriptions that are just being made or cancelled.
     ///
     /// # Errors
-    /// The connection had ended already, for another reason than ours.
+    /// The connection had ended already, for another reason than ours. That a supervised one is down is none.
     ///
     /// # Cancel safety
     /// Once polled, the connection ends, even if the future is dropped.

@@ -9,6 +9,7 @@ use super::{
     events::{Family, Key},
     link::Link,
     queue::Queue,
+    secrets::Encoded,
     stream::Outgoing,
 };
 use crate::{
@@ -49,7 +50,7 @@ pub(super) enum Command {
 /// A call that waits for its turn.
 pub(super) struct Request {
     pub(super) procedure: &'static ProcedureInfo,
-    pub(super) frame: Vec<u8>,
+    pub(super) frame: Encoded,
     pub(super) descriptors: Vec<Descriptor>,
     /// Where the events go, if it is a registration.
     pub(super) subscribe: Option<Subscriber>,
@@ -69,6 +70,7 @@ pub(super) struct Subscriber {
 
 impl Request {
     pub(super) fn new(procedure: &'static ProcedureInfo, frame: Vec<u8>) -> Self {
+        let frame = Encoded::new(procedure, frame);
         Self { procedure, frame, descriptors: Vec::new(), subscribe: None, stream: None, out_of_turn: false }
     }
 }
@@ -76,7 +78,7 @@ impl Request {
 /// A call on its way to the driver.
 pub(super) struct CallCommand {
     pub(super) procedure: &'static ProcedureInfo,
-    pub(super) frame: Vec<u8>,
+    pub(super) frame: Encoded,
     pub(super) descriptors: Vec<Descriptor>,
     pub(super) waiter: Waiter,
 }

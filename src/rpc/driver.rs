@@ -208,19 +208,19 @@ impl<W: Wire> Driver<W> {
         }
         self.expected |= is_goodbye(procedure);
         let serial = match waiter.stream.clone() {
-            None => self.session.begin_call(procedure, &mut frame, waiter),
+            None => self.session.begin_call(procedure, frame.bytes_mut(), waiter),
             Some(link) => {
-                let serial = self.session.begin_stream(procedure, &mut frame, waiter);
+                let serial = self.session.begin_stream(procedure, frame.bytes_mut(), waiter);
                 link.set_serial(serial);
                 self.links.insert(serial, link);
                 serial
             }
         };
-        tracing::trace!(procedure = procedure.name, serial, bytes = frame.len(), "calling");
+        tracing::trace!(procedure = procedure.name, serial, bytes = frame.bytes().len(), "calling");
         if carries_secret(procedure) {
-            return self.outbox.push_secret(frame);
+            return self.outbox.push_secret(frame.into_bytes(), descriptors);
         }
-        self.outbox.push(frame, descriptors);
+        self.outbox.push(frame.into_bytes(), descriptors);
     }
 
     /// Puts what a stream's user hands over where it is written from.

@@ -61,8 +61,8 @@ impl Outbox {
     }
 
     /// Does what [`push`](Self::push) does with a frame that is overwritten in memory afterwards.
-    pub(super) fn push_secret(&mut self, frame: Vec<u8>) {
-        let mut entry = Entry::new(frame, Vec::new());
+    pub(super) fn push_secret(&mut self, frame: Vec<u8>, descriptors: Vec<Descriptor>) {
+        let mut entry = Entry::new(frame, descriptors);
         entry.secret = true;
         self.entries.push_back(entry);
     }

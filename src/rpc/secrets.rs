@@ -1,5 +1,7 @@
 //! Calls whose arguments are passwords: the buffers that they are sent from are overwritten afterwards.
 
+use zeroize::Zeroize;
+
 use crate::protocol::{Call, ProcedureInfo, remote};
 
 /// More than such a call has, so that its buffer never grows, which would leave a copy behind.
@@ -17,6 +19,39 @@ pub(super) fn carries_secret(procedure: &ProcedureInfo) -> bool {
     ];
     // Each procedure has one entry in the tables, so its address tells it.
     secret.iter().any(|&secret| std::ptr::eq(secret, procedure))
+}
+
+/// An encoded call on its way to where it is written from. If it carries a secret, it is overwritten wherever that way ends.
+pub(super) struct Encoded {
+    bytes: Vec<u8>,
+    is_secret: bool,
+}
+
+impl Encoded {
+    pub(super) fn new(procedure: &ProcedureInfo, bytes: Vec<u8>) -> Self {
+        Self { bytes, is_secret: carries_secret(procedure) }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Hands the bytes over to one who overwrites them.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        if self.is_secret {
+            self.bytes.zeroize();
+        }
+    }
 }
 
 /// Makes the buffer that a call is encoded into.

@@ -27,7 +27,6 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use zeroize::Zeroizing;
 
 use super::{
     Client, Config, Reply,
@@ -166,15 +165,13 @@ impl Supervised {
     /// Makes a call, over several conversations if need be.
     pub(super) async fn exchange(&self, request: Request, waiting: &mut Waiting) -> Result<Reply> {
         let Request { procedure, frame, mut descriptors, .. } = request;
-        // It may carry a secret, and is copied for each attempt.
-        let frame = Zeroizing::new(frame);
         let only_once = !descriptors.is_empty();
         let mut attempts = Attempts::new(procedure);
         loop {
             *waiting = attempts.waiting();
             let conversation = self.conversation(&attempts).await?;
             let descriptors = std::mem::take(&mut descriptors);
-            let request = Request { descriptors, ..Request::new(procedure, frame.to_vec()) };
+            let request = Request { descriptors, ..Request::new(procedure, frame.bytes().to_vec()) };
             match conversation.exchange(request, waiting).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Error(error)) => return Err(error),

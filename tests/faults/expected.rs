@@ -79,6 +79,8 @@ fn from_daemon(cell: &Cell, frame: &Known) -> Vec<Outcome> {
             Phase::FilesFrom | Phase::FilesTo => vec![Right, Altered, Unreadable, Protocol, Unsupported],
             _ => vec![Right, Altered, Unreadable],
         },
+        // The daemon may send data before the reply that opens the stream.
+        Fault::Stray(stray) if is_data => [strayed(stray, true), strayed(stray, false)].concat(),
         Fault::Stray(stray) => strayed(stray, is_reply),
         Fault::WithoutDescriptor => vec![Protocol],
         Fault::LoneDescriptor => vec![Right],

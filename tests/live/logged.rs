@@ -48,11 +48,7 @@ impl Visit for Text<'_> {
 }
 
 /// Opens a connection with one answer to all that is asked, on a thread whose log is kept.
-fn logged(
-    uri: String,
-    config: PathBuf,
-    answer: &'static str,
-) -> (Result<(), Error>, String) {
+fn logged(uri: String, config: PathBuf, answer: &'static str) -> (Result<(), Error>, String) {
     let log = Log::default();
     let subscriber = tracing_subscriber::registry().with(log.clone());
     let opening = move || {
