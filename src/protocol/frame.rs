@@ -186,12 +186,16 @@ impl FrameDecoder {
     }
 
     /// Makes room for a long frame, and for nothing behind it: whoever keeps a part of another frame would keep this one's
-    /// memory, too. It is never given the room that it claims, only about as much again as has come of it.
+    /// memory, too. It is never given the room that it claims before a quarter has come, only about as much again as has.
     fn make_room_apart(&mut self, length: usize) {
         if self.buffer.len() > self.filled && self.buffer.len() <= length {
             return;
         }
-        let size = self.filled.saturating_mul(2).clamp(LARGEST_CHUNK, length);
+        // All of it after a quarter: the old room and the new one together never have more than one and a half of it.
+        let size = match self.filled < length / 4 {
+            true => self.filled.saturating_mul(2).clamp(LARGEST_CHUNK, length),
+            false => length,
+        };
         let mut room = BytesMut::with_capacity(size);
         room.extend_from_slice(self.buffer.get(..self.filled).unwrap_or_default());
         room.resize(size, 0);
