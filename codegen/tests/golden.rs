@@ -36,6 +36,8 @@ libvirt\tvirErrorDomain\tVIR_FROM_NONE\t0\t0.1.0
 libvirt\tvirErrorDomain\tVIR_FROM_QEMU\t10\t0.1.0
 libvirt\tvirErrorLevel\tVIR_ERR_NONE\t0\t0.1.0
 libvirt\tvirErrorLevel\tVIR_ERR_ERROR\t2\t0.1.0
+libvirt\tvirConnectCloseReason\tVIR_CONNECT_CLOSE_REASON_EOF\t1\t0.10.0
+libvirt\tvirConnectCloseReason\tVIR_CONNECT_CLOSE_REASON_CLIENT\t3\t0.10.0
 ";
 
 const NAMES: &str = "\

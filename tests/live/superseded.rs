@@ -15,7 +15,7 @@ use libvirt_client::{
 };
 
 use crate::{
-    simulated,
+    TEST, simulated,
     support::{Daemon, live},
     test_domain,
 };
@@ -347,4 +347,29 @@ fn every_superseded_procedure_is_here() {
         let arguments = format!("remote::{}Args", words.collect::<String>());
         assert!(source.contains(&arguments), "{arguments}");
     }
+}
+
+/// What a connection does when a subscription is dropped; closing the connection does it, too, without a call.
+#[test]
+fn registrations_are_cancelled_by_their_numbers() {
+    live(async {
+        let daemon = Daemon::start();
+        for uri in [TEST, "qemu:///system"] {
+            let connection = Connection::open(daemon.uri(uri)).await.unwrap();
+            let client = connection.client();
+            let register = remote::ConnectDomainEventCallbackRegisterAnyArgs { event_id: 0, dom: None };
+            let callback_id = client.call(register).await.unwrap().callback_id;
+            let cancel = || remote::ConnectDomainEventCallbackDeregisterAnyArgs { callback_id };
+            client.call(cancel()).await.unwrap();
+            assert!(client.call(cancel()).await.unwrap_err().remote().is_some());
+        }
+        let connection = Connection::open(daemon.uri(TEST)).await.unwrap();
+        let client = connection.client();
+        let register = remote::ConnectNodeDeviceEventRegisterAnyArgs { event_id: 0, dev: None };
+        let callback_id = client.call(register).await.unwrap().callback_id;
+        client.call(remote::ConnectNodeDeviceEventDeregisterAnyArgs { callback_id }).await.unwrap();
+        // That one was registered when the connection was opened.
+        client.call(remote::ConnectUnregisterCloseCallbackArgs).await.unwrap();
+        client.call(remote::ConnectRegisterCloseCallbackArgs).await.unwrap();
+    });
 }

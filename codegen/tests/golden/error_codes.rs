@@ -146,3 +146,51 @@ impl std::fmt::Display for ErrorLevel {
         })
     }
 }
+
+/// `virConnectCloseReason`. Numbers without a name are kept.
+#[doc(alias = "virConnectCloseReason")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectCloseReason(pub i32);
+
+impl ConnectCloseReason {
+    /// `VIR_CONNECT_CLOSE_REASON_EOF`, since libvirt 0.10.0.
+    #[doc(alias = "VIR_CONNECT_CLOSE_REASON_EOF")]
+    pub const EOF: Self = Self(1);
+    /// `VIR_CONNECT_CLOSE_REASON_CLIENT`, since libvirt 0.10.0.
+    #[doc(alias = "VIR_CONNECT_CLOSE_REASON_CLIENT")]
+    pub const CLIENT: Self = Self(3);
+
+    /// Returns the name of the constant with this number.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self.0 {
+            1 => Some("EOF"),
+            3 => Some("CLIENT"),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for ConnectCloseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "ConnectCloseReason::{name}"),
+            None => write!(f, "ConnectCloseReason({})", self.0),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+open_enum! {
+    ConnectCloseReason: EOF CLIENT
+}
+
+impl std::fmt::Display for ConnectCloseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self.0 {
+            1 => "eof",
+            3 => "client",
+            other => return std::fmt::Display::fmt(&other, f),
+        })
+    }
+}
