@@ -44,18 +44,7 @@ fn lose(uri: &str, times: u64, cut: &mpsc::Sender<()>) {
         let connection = Connection::builder(uri).supervised(policy).unwrap();
         let mut events = connection.events().domain_lifecycle().subscribe().await.unwrap();
         for _ in 0..times {
-            // On their way when it is cut, or dropped before.
-            let calls: Vec<_> = (0..3)
-                .map(|_| {
-                    let connection = connection.clone();
-                    tokio::spawn(async move { connection.domains().await })
-                })
-                .collect();
-            let _ = tokio::time::timeout(Duration::ZERO, connection.hostname()).await;
             cut.send(()).unwrap();
-            for call in calls {
-                assert_eq!(call.await.unwrap().expect("a list may be asked for again").len(), 1);
-            }
             let event = tokio::time::timeout(PATIENCE, events.next()).await.expect("it comes back");
             assert!(matches!(event, Some(Ok(Event::Gap { .. }))), "{event:?}");
             assert_eq!(connection.domain_by_name("test").await.unwrap().name(), "test");
