@@ -457,15 +457,15 @@ impl Caller {
     async fn clean_up(&mut self, connection: &Connection) -> Result<(), Trouble> {
         let Some(place) = self.left.iter().position(|(_, due)| *due < Instant::now()) else { return Ok(()) };
         let (name, _) = self.left.swap_remove(place);
-        // It may run, or not be there, and the daemon may be another: no answer is wrong.
-        let removed = self.world.in_time("the removal", async {
-            if let Some(domain) = connection.find_domain_by_name(&name).await? {
-                let _ = domain.destroy().await;
-                domain.undefine().await?;
-            }
-            Ok::<(), Error>(())
+        // It may run, or not be there, and the daemon may be another: no answer is wrong. But only one who does not find it knows
+        // that it is gone: one that still ran when it was undefined is there as long as it runs.
+        let is_gone = self.world.in_time("the removal", async {
+            let Some(domain) = connection.find_domain_by_name(&name).await? else { return Ok(true) };
+            let _ = domain.destroy().await;
+            let _ = domain.undefine().await;
+            Ok::<bool, Error>(false)
         });
-        if !matches!(removed.await, Ok(Ok(()))) {
+        if !matches!(is_gone.await, Ok(Ok(true))) {
             self.left.push((name, Instant::now()));
         }
         Ok(())
