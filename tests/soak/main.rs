@@ -30,7 +30,6 @@ mod beacons;
 mod domains;
 mod faults;
 mod listener;
-mod losses;
 mod proxy;
 mod random;
 #[path = "../support/mod.rs"]
@@ -199,7 +198,7 @@ async fn judge(world: &World, samples: &[Held], before: Held, begun: Instant) {
     assert!(after.descriptors <= before.descriptors + 8, "descriptors are left: {before} and {after}");
     assert!(after.tasks <= before.tasks + 8, "tasks are left: {before} and {after}");
     if world.settings.duration >= Duration::from_secs(600) {
-        // What an allocator keeps goes up and down by some MiB: `losses` counts to the byte.
+        // What an allocator keeps goes up and down by some MiB: `tests/supervision` counts to the byte.
         assert!(memory < 256.0, "memory grows by {memory:.1} KiB a minute");
         assert!(descriptors < 1.0, "descriptors grow by {descriptors:.3} a minute");
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong in a test ends it")]
 
 mod daemon;
+mod losses;
 
 use std::time::Duration;
 
