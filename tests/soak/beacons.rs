@@ -10,7 +10,7 @@ use std::{
 };
 
 use libvirt_client::{
-    Connection, Domain, DomainEvent, Event, Uuid,
+    Connection, Domain, DomainEvent, Event, Result, Uuid,
     enums::{DomainMetadataType, DomainModificationImpact},
 };
 
@@ -62,32 +62,32 @@ pub(crate) fn uuid() -> Uuid {
 }
 
 /// Opens connections to the daemon itself, and makes there what everybody uses.
-pub(crate) async fn prepare(daemon: &Daemon) -> Vec<Domain> {
+pub(crate) async fn prepare(daemon: &Daemon) -> Result<Vec<Domain>> {
     let mut beacons = Vec::new();
     for driver in Driver::ALL {
-        let connection = Connection::open(daemon.uri(driver.uri())).await.unwrap();
+        let connection = Connection::open(daemon.uri(driver.uri())).await?;
         if driver == Driver::Lasting {
-            prepare_pool(daemon, &connection).await;
+            prepare_pool(daemon, &connection).await?;
         }
-        beacons.push(connection.define_domain(definition(driver)).await.unwrap());
+        beacons.push(connection.define_domain(definition(driver)).await?);
     }
-    beacons
+    Ok(beacons)
 }
 
 /// The daemon starts the pool by itself when it is started again.
-async fn prepare_pool(daemon: &Daemon, connection: &Connection) {
-    if connection.find_storage_pool_by_name(POOL).await.unwrap().is_some() {
-        return;
+async fn prepare_pool(daemon: &Daemon, connection: &Connection) -> Result<()> {
+    if connection.find_storage_pool_by_name(POOL).await?.is_some() {
+        return Ok(());
     }
     let path = daemon.directory().join(POOL);
     let xml = format!(
         "<pool type='dir'><name>{POOL}</name><target><path>{}</path></target></pool>",
         path.display()
     );
-    let pool = connection.define_storage_pool(xml).await.unwrap();
-    pool.build().await.unwrap();
-    pool.start().await.unwrap();
-    pool.set_autostart(true).await.unwrap();
+    let pool = connection.define_storage_pool(xml).await?;
+    pool.build().await?;
+    pool.start().await?;
+    pool.set_autostart(true).await
 }
 
 fn definition(driver: Driver) -> String {
@@ -109,18 +109,25 @@ pub(crate) async fn change(world: &World, mut random: Random) {
         let burst = if random.once_in(80) { 60 } else { 1 };
         for _ in 0..burst {
             // Nobody restarts the daemon meanwhile.
-            let origin = world.origin.read().await;
+            let (generation, origin) = (world.generation(), world.origin.read().await);
+            let mut changed = Ok(());
             for (driver, domain) in Driver::ALL.into_iter().zip(&origin.beacons) {
-                change_once(world.beacon(driver), driver, domain).await;
+                if changed.is_ok() {
+                    changed = change_once(world.beacon(driver), driver, domain).await;
+                }
+            }
+            drop(origin);
+            if let Err(error) = changed {
+                world.start_again(generation, &error).await;
             }
         }
     }
 }
 
-async fn change_once(beacon: &Beacon, driver: Driver, domain: &Domain) {
+async fn change_once(beacon: &Beacon, driver: Driver, domain: &Domain) -> Result<()> {
     let number = beacon.begun.fetch_add(1, Ordering::SeqCst) + 1;
     if number.is_multiple_of(ANEW) {
-        domain.connection().define_domain(definition(driver)).await.unwrap();
+        domain.connection().define_domain(definition(driver)).await?;
     }
     domain
         .set_metadata_with(
@@ -130,13 +137,13 @@ async fn change_once(beacon: &Beacon, driver: Driver, domain: &Domain) {
             Some(&format!("{NAMESPACE}{number}")),
             DomainModificationImpact::CONFIG,
         )
-        .await
-        .unwrap();
+        .await?;
     let mut done = beacon.done.lock().unwrap();
     done.push_back((number, SystemTime::now()));
     if done.len() > REMEMBERED {
         done.pop_front();
     }
+    Ok(())
 }
 
 /// Returns the number of the change that an event tells of.

@@ -99,6 +99,9 @@ pub(crate) async fn disturb(world: &World, mut random: Random, end: Instant) {
 async fn freeze(world: &World, time: Duration) {
     world.tally.faults.add(1);
     let origin = world.origin.read().await;
+    if origin.daemon.has_ended() {
+        return;
+    }
     tokio::task::block_in_place(|| origin.daemon.signal("STOP"));
     tokio::time::sleep(time).await;
     tokio::task::block_in_place(|| origin.daemon.signal("CONT"));

@@ -35,6 +35,8 @@ pub(crate) struct Tally {
     pub(crate) closed: Count,
     pub(crate) faults: Count,
     pub(crate) restarts: Count,
+    /// How often the daemon ended by itself.
+    pub(crate) crashes: Count,
     errors: Mutex<BTreeMap<String, u64>>,
     wrong: Mutex<Vec<String>>,
 }
@@ -100,11 +102,12 @@ impl fmt::Display for Tally {
             self.errors.lock().unwrap().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         write!(
             f,
-            "  connections opened {}, closed {}; faults {}, restarts {}; wrong {}; errors: {}",
+            "  connections opened {}, closed {}; faults {}, restarts {} ({} after crashes); wrong {}; errors: {}",
             self.opened,
             self.closed,
             self.faults,
             self.restarts,
+            self.crashes,
             self.wrong.lock().unwrap().len(),
             if errors.is_empty() { "none".to_owned() } else { errors.join(", ") },
         )

@@ -20,7 +20,7 @@ use crate::{
     beacons::{self, Beacon},
     proxy::Proxy,
     random::Random,
-    support::{Daemon, daemon::through_socket},
+    support::{Daemon, daemon::through_socket, wait_until},
     tally::Tally,
 };
 
@@ -113,7 +113,7 @@ impl World {
             .setting("max_anonymous_clients", 100)
             .start();
         let proxy = Proxy::before(&daemon.socket()).await;
-        let beacons = beacons::prepare(&daemon).await;
+        let beacons = beacons::prepare(&daemon).await.unwrap();
         Self {
             settings,
             proxy,
@@ -161,10 +161,33 @@ impl World {
     pub(crate) async fn restart(&self) {
         let mut origin = self.origin.write().await;
         self.generation.fetch_add(1, Ordering::SeqCst);
-        tokio::task::block_in_place(|| origin.daemon.restart());
-        origin.beacons = beacons::prepare(&origin.daemon).await;
+        origin.beacons = loop {
+            tokio::task::block_in_place(|| origin.daemon.restart());
+            match beacons::prepare(&origin.daemon).await {
+                Ok(beacons) => break beacons,
+                Err(error) => self.has_crashed(&origin.daemon, &error).await,
+            }
+        };
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.tally.restarts.add(1);
+    }
+
+    /// Starts the daemon again that has ended by itself, unless that has been done since.
+    pub(crate) async fn start_again(&self, generation: u64, error: &Error) {
+        let origin = self.origin.read().await;
+        if self.generation() == generation {
+            self.has_crashed(&origin.daemon, error).await;
+            drop(origin);
+            self.restart().await;
+        }
+    }
+
+    /// Makes sure that the daemon has ended. libvirtd 9.0.0 does now and then when clients are lost that have registered for
+    /// events, which then has to be borne as any other fault.
+    async fn has_crashed(&self, daemon: &Daemon, error: &Error) {
+        wait_until(|| daemon.has_ended()).await;
+        println!("the daemon has crashed: {error}\n{}", daemon.log());
+        self.tally.crashes.add(1);
     }
 
     /// Opens a connection through the proxy. `None` when the run ends first.
