@@ -25,7 +25,7 @@ async fn leave<C: Call<Reply = ()>>(client: Client, call: C) -> Result<()> {
     client.begin_leaving();
     // A libvirtd 9.0.0 that cancels and closes at the same time has been seen to crash.
     let _ = tokio::time::timeout(GOODBYE, client.settle()).await;
-    let said = expecting(is_ours, client.with_timeout(GOODBYE).call_last(call)).await;
+    let said = expecting(is_ours, client.with_timeout(GOODBYE).call_out_of_turn(call)).await;
     client.close().await;
     match said {
         Err(error) if !is_ours(&error) => Err(error),

@@ -339,14 +339,6 @@ impl Client {
         }
     }
 
-    /// Does what [`call`](Self::call) does, at once and not in its turn: for a question whether the daemon answers, while it may
-    /// be busy with as many calls as it is given.
-    pub(crate) async fn call_out_of_turn<C: Call>(&self, arguments: C) -> Result<C::Reply> {
-        let frame = encode_call(C::PROCEDURE, &arguments, 0)?;
-        let reply = self.exchange(Request { out_of_turn: true, ..Request::new(C::PROCEDURE, frame) }).await?;
-        from_bytes(&reply.payload).map_err(|error| not_understood(C::PROCEDURE, error))
-    }
-
     /// Begins no more calls, but for the last one: those that wait for their turn end with [`CloseReason::Client`].
     pub(crate) fn begin_leaving(&self) {
         if let Some(conversation) = self.current_conversation() {
@@ -354,16 +346,19 @@ impl Client {
         }
     }
 
-    /// Does what [`call`](Self::call) does, at once. A daemon that is busy with as many calls as it is given at once takes
-    /// one more, and then no other before that is answered: the last one of a connection.
-    pub(crate) async fn call_last<C: Call<Reply = ()>>(&self, arguments: C) -> Result<()> {
-        let last = match encode_call(C::PROCEDURE, &arguments, 0) {
+    /// Does what [`call`](Self::call) does, at once and not in its turn. A daemon that is busy with as many calls as it is given
+    /// at once takes one more, and then no other before that is answered: for the last call of a connection, and for the
+    /// question whether it answers at all.
+    pub(crate) async fn call_out_of_turn<C: Call>(&self, arguments: C) -> Result<C::Reply> {
+        let reply = match encode_call(C::PROCEDURE, &arguments, 0) {
             Ok(frame) => {
                 self.exchange(Request { out_of_turn: true, ..Request::new(C::PROCEDURE, frame) }).await
             }
             Err(error) => Err(error),
         };
-        self.observed(last.map(drop))
+        self.observed(reply.and_then(|reply| {
+            from_bytes(&reply.payload).map_err(|error| not_understood(C::PROCEDURE, error))
+        }))
     }
 
     /// Tells whether data of streams waits for its readers, and what comes behind it with it.
