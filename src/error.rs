@@ -1,12 +1,16 @@
 //! What can go wrong, by whose doing it is.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 mod as_io;
+mod close_reason;
 mod migrate;
 pub(crate) mod phase;
+mod remote;
 
+pub use close_reason::CloseReason;
 pub use migrate::{MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts};
+pub use remote::{ErrorObject, RemoteError};
 
 include!(concat!(env!("OUT_DIR"), "/error_codes.rs"));
 
@@ -283,8 +287,8 @@ impl Error {
     /// Tells whether the daemon or the hypervisor lacks what was asked for, or this crate does.
     ///
     /// It covers [`Error::Unsupported`] and the codes `NO_SUPPORT`, `OPERATION_UNSUPPORTED`, `CONFIG_UNSUPPORTED` and
-    /// `ARGUMENT_UNSUPPORTED`, and commands that QEMU or the guest's agent lacks or has disabled. A daemon too old to know the procedure is told as `NO_SUPPORT`, with
-    /// [the version that has it](RemoteError::since).
+    /// `ARGUMENT_UNSUPPORTED`, and commands that QEMU or the guest's agent lacks or has disabled. A daemon too old to know
+    /// the procedure is told as `NO_SUPPORT`, with [the version that has it](RemoteError::since).
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         match self.cause() {
@@ -297,8 +301,9 @@ impl Error {
     /// Tells whether the daemon does not let this user in, or does not let this user do it: other credentials or another
     /// user may be let.
     ///
-    /// It covers [`Error::Auth`], a socket that this user may not open, a server that refuses our certificate, and the codes `AUTH_FAILED`, `AUTH_CANCELLED`,
-    /// `AUTH_UNAVAILABLE` and `ACCESS_DENIED`, the last of which is the daemon's access control for single objects.
+    /// It covers [`Error::Auth`], a socket that this user may not open, a server that refuses our certificate, and the codes
+    /// `AUTH_FAILED`, `AUTH_CANCELLED`, `AUTH_UNAVAILABLE` and `ACCESS_DENIED`, the last of which is the daemon's access
+    /// control for single objects.
     #[must_use]
     pub fn is_auth(&self) -> bool {
         match self.cause() {
@@ -329,8 +334,8 @@ impl Error {
     /// yet, the network failed, somebody else's work on the object took too long, the guest's agent was busy or away.
     ///
     /// It covers [deadlines](Self::is_timeout); connections that were not made since nobody answered, or that ended by the
-    /// daemon, a failure of the network or silence, or with the daemon's own connection, after which a new one is needed; and the codes `AGENT_UNRESPONSIVE`,
-    /// `AGENT_UNSYNCED` and `RESOURCE_BUSY`.
+    /// daemon, a failure of the network or silence, or with the daemon's own connection, after which a new one is needed; and
+    /// the codes `AGENT_UNRESPONSIVE`, `AGENT_UNSYNCED` and `RESOURCE_BUSY`.
     ///
     /// It does not say that trying again does no harm: where the connection ended or a deadline passed, the daemon may have
     /// carried the call out. And it may be in vain: limit how often you try.
@@ -419,19 +424,6 @@ const ALREADY_EXISTS: [ErrorCode; 5] = [
     ErrorCode::STORAGE_POOL_BUILT,
 ];
 
-/// What daemons say, under a code that tells nothing, when something exists already; without the names in it.
-const SAID_TO_EXIST: [(ErrorCode, &str); 5] = [
-    // Domains, snapshots, networks, pools, filters, the simulated hypervisor's volumes.
-    (ErrorCode::OPERATION_FAILED, " already exists"),
-    (ErrorCode::OPERATION_FAILED, " is already defined with uuid"),
-    // The new name of a domain.
-    (ErrorCode::OPERATION_INVALID, " already exists"),
-    // Secrets.
-    (ErrorCode::INTERNAL_ERROR, " already defined for use with "),
-    // The copy of a volume.
-    (ErrorCode::INTERNAL_ERROR, "storage volume name  already in use"),
-];
-
 const INVALID_STATE: [ErrorCode; 2] = [ErrorCode::OPERATION_INVALID, ErrorCode::BLOCK_COPY_ACTIVE];
 
 const UNSUPPORTED: [ErrorCode; 4] = [
@@ -465,173 +457,6 @@ const UNREACHED: [io::ErrorKind; 9] = [
     io::ErrorKind::TimedOut,
     io::ErrorKind::WouldBlock,
 ];
-
-/// All that the daemon says about an error (`virNetMessageError`; C: `virError`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct RemoteError {
-    /// The procedure that was called, as in `REMOTE_PROC_DOMAIN_GET_INFO`.
-    pub procedure: &'static str,
-    /// What kind of error it is.
-    pub code: ErrorCode,
-    /// Which part of libvirt raised it.
-    pub domain: ErrorDomain,
-    /// How grave it is.
-    pub level: ErrorLevel,
-    /// The message, in the daemon's language. Some errors have none.
-    pub message: Option<String>,
-    /// The domain that it is about.
-    pub about_domain: Option<ErrorObject>,
-    /// The network that it is about.
-    pub about_network: Option<ErrorObject>,
-    /// Further texts, most often the message before formatting and its arguments.
-    pub strings: [Option<String>; 3],
-    /// Further numbers: an `errno`, for system errors.
-    pub numbers: [i32; 2],
-    /// If the error is that the daemon does not know the procedure: the libvirt version that first has it, where that is
-    /// known.
-    pub since: Option<&'static str>,
-}
-
-/// The object that an error is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub struct ErrorObject {
-    /// Its name.
-    pub name: String,
-    /// Its UUID, as sixteen bytes.
-    pub uuid: [u8; 16],
-    /// The number of a running domain.
-    pub id: Option<i32>,
-}
-
-impl RemoteError {
-    /// Makes an error out of the fields that name it; the others are empty.
-    #[must_use]
-    pub fn new(procedure: &'static str, code: ErrorCode, domain: ErrorDomain, level: ErrorLevel) -> Self {
-        Self {
-            procedure,
-            code,
-            domain,
-            level,
-            message: None,
-            about_domain: None,
-            about_network: None,
-            strings: [None, None, None],
-            numbers: [0; 2],
-            since: None,
-        }
-    }
-
-    fn says_already_exists(&self) -> bool {
-        let said = self.message.as_deref().map(without_names).unwrap_or_default();
-        SAID_TO_EXIST.iter().any(|(code, words)| *code == self.code && said.contains(words))
-    }
-}
-
-/// Leaves out what is quoted, from the first mark to the last: users choose the names of objects.
-fn without_names(message: &str) -> String {
-    match (message.split_once('\''), message.rsplit_once('\'')) {
-        (Some((before, _)), Some((_, after))) => format!("{before}{after}"),
-        _ => message.to_owned(),
-    }
-}
-
-impl fmt::Display for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.message.as_deref().unwrap_or("the daemon gave no message");
-        f.write_str(message)?;
-        if let Some(since) = self.since {
-            write!(f, "; the daemon does not know this procedure, which libvirt has since {since}")?;
-        }
-        if let Some(advice) = advice(self.code) {
-            write!(f, "; {advice}")?;
-        }
-        write!(f, " ({}, code {} from {})", self.procedure, self.code, self.domain)
-    }
-}
-
-/// Says what helps where the daemon's message does not.
-fn advice(code: ErrorCode) -> Option<&'static str> {
-    match code {
-        ErrorCode::AUTH_UNAVAILABLE => Some(
-            "polkit wants to ask for a password and finds no agent to do so in this session: run pkttyagent, or let this user in \
-             by a polkit rule or as a member of the group libvirt",
-        ),
-        ErrorCode::AUTH_CANCELLED => Some("nobody answered polkit's question for a password"),
-        ErrorCode::ACCESS_DENIED => {
-            Some("the daemon's access control (access_drivers in its libvirtd.conf) forbids it to this user")
-        }
-        _ => None,
-    }
-}
-
-impl std::error::Error for RemoteError {}
-
-impl From<RemoteError> for Error {
-    fn from(error: RemoteError) -> Self {
-        Self::Remote(Arc::new(error))
-    }
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// We closed it.
-    Client,
-    /// The daemon closed it: it was stopped, or it cut us off.
-    Eof,
-    /// Reading or writing failed.
-    Io(Arc<io::Error>),
-    /// The daemon sent nothing, not even answers to our pings.
-    Keepalive {
-        /// How long nothing came.
-        silence: Duration,
-    },
-    /// The daemon sent something that the protocol does not allow, after which frames cannot be told apart or
-    /// trusted.
-    Protocol(Arc<dyn std::error::Error + Send + Sync>),
-    /// The daemon gave signs of life, and no answer to the question that a supervised connection asks it from time to time.
-    Unresponsive {
-        /// How long it had for the answer.
-        after: Duration,
-    },
-    /// A supervised connection was not restored within the time that its policy allows for it, or never will be.
-    GivenUp {
-        /// How long it was tried.
-        after: Duration,
-        /// What became of the last attempt.
-        error: Arc<Error>,
-    },
-    /// The daemon said that its own connection to the hypervisor has ended, as a proxy does whose daemon behind it has gone,
-    /// and why so. It answers to nothing that needs the hypervisor any more, so the connection was ended.
-    Announced(ConnectCloseReason),
-    /// The runtime that the connection's task ran on was shut down.
-    Runtime,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client => f.write_str("closed by this client"),
-            Self::Eof => f.write_str("closed by the daemon"),
-            Self::Io(error) => write!(f, "{error}"),
-            Self::Keepalive { silence } => write!(f, "the daemon was silent for {silence:?}"),
-            Self::Protocol(error) => write!(f, "the daemon broke the protocol: {error}"),
-            Self::Unresponsive { after } => {
-                write!(f, "the daemon lives, but did not answer within {after:?}")
-            }
-            Self::GivenUp { after, error } => write!(f, "given up after {after:?}: {error}"),
-            Self::Announced(reason) => {
-                write!(f, "the daemon says that its own connection to the hypervisor has ended: {reason}")
-            }
-            Self::Runtime => f.write_str("the runtime that it ran on was shut down"),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -745,15 +570,5 @@ mod tests {
         ] {
             assert_eq!(answers(&error), expected, "{error:?}");
         }
-    }
-
-    #[test]
-    fn a_procedure_that_the_daemon_lacks_is_told_with_its_version() {
-        let mut error = RemoteError::new("X", ErrorCode::NO_SUPPORT, ErrorDomain::RPC, ErrorLevel::ERROR);
-        error.message = Some("unknown procedure: 450".to_owned());
-        assert_eq!(error.to_string(), "unknown procedure: 450 (X, code 3 NO_SUPPORT from rpc)");
-        error.since = Some("9.7.0");
-        let said = error.to_string();
-        assert!(said.contains("does not know this procedure, which libvirt has since 9.7.0"), "{said}");
     }
 }
