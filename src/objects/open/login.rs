@@ -135,8 +135,10 @@ mod sasl {
             let mut answer = (started.complete, started.nil, started.data);
             loop {
                 let (complete, nil, data) = answer;
-                let message = (nil == 0).then_some(data.as_slice());
-                let Next::Send(message) = exchange.answered(complete != 0, message)? else { return Ok(()) };
+                let message = (nil == 0).then_some(data);
+                let next;
+                (exchange, next) = answered(exchange, complete != 0, message).await?;
+                let Next::Send(message) = next else { return Ok(()) };
                 let (nil, data) = to_wire(message);
                 let call = remote::AuthSaslStepArgs { nil, data };
                 let stepped = deadline.limit_silence(STEP, client.call(Overwritten(call))).await;
@@ -229,6 +231,19 @@ mod sasl {
             };
             Error::Auth(format!("{reason} ({said})"))
         }
+    }
+
+    /// Goes on with the exchange beside the runtime's tasks: with SCRAM the daemon may ask for half a second's work.
+    async fn answered(
+        mut exchange: Exchange,
+        complete: bool,
+        message: Option<Vec<u8>>,
+    ) -> Result<(Exchange, Next)> {
+        let working = tokio::task::spawn_blocking(move || {
+            let next = exchange.answered(complete, message.as_deref())?;
+            Ok((exchange, next))
+        });
+        working.await.unwrap_or_else(|error| Err(Error::Auth(format!("the exchange cannot go on: {error}"))))
     }
 
     /// A call whose message is overwritten in memory once it was handed over.
