@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use libvirt_client::{CloseReason, Connection, Error};
+use libvirt_client::{CloseReason, Connection, Error, KeepaliveConfig};
 
 use crate::{
     TEST,
-    support::{Daemon, command, live, wait_until},
+    support::{Daemon, PATIENCE, command, live, wait_until},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -226,6 +226,20 @@ fn a_program_that_cannot_carry_a_connection_says_why() {
         let error = builder.open().await.unwrap_err();
         assert!(matches!(error, Error::Timeout { what: "asking how to authenticate", .. }), "{error:?}");
         programs.has_ended("stuck").await;
+    });
+}
+
+/// Somebody may be typing a passphrase: keepalive, which begins once the daemon is there, must not limit that.
+#[test]
+fn a_program_may_take_its_time_where_there_is_no_deadline() {
+    live(async {
+        let programs = Programs::start();
+        let keepalive = KeepaliveConfig { interval: Duration::from_secs(1), count: 2 };
+        let script = format!("sleep 6\nexec {}", programs.helper().display());
+        let slow = over("ext://", &programs.program("slow", &script), "");
+        let builder = Connection::builder(slow).open_timeout(None).keepalive(keepalive);
+        let connection = tokio::time::timeout(PATIENCE, builder.open()).await.unwrap().unwrap();
+        assert_eq!(names(&connection).await, "test");
     });
 }
 

@@ -154,3 +154,19 @@ fn an_account_without_a_shell_is_told() {
         assert!(said.contains("status 1") && said.contains("said nothing"), "{said}");
     });
 }
+
+/// What it complains about is read and forgotten, and keeps nothing from coming through.
+#[test]
+fn a_far_side_that_complains_without_end_is_borne() {
+    live(async {
+        let far = Far::with(&["ForceCommand yes complaint >&2 & exec sh -c \"$SSH_ORIGINAL_COMMAND\""]);
+        let connection = far.try_open("").await.unwrap();
+        assert_eq!(connection.hostname().await.unwrap(), far.daemon.virsh(TEST, &["hostname"]));
+        connection.close().await.unwrap();
+
+        let useless = Far::with(&["ForceCommand exec yes complaint >&2"]);
+        let builder = Connection::builder(useless.uri("")).ssh_config(useless.sshd.config(&[]));
+        let error = builder.open_timeout(Duration::from_secs(5)).open().await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { what: "asking how to authenticate", .. }), "{error:?}");
+    });
+}
