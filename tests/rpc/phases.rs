@@ -102,6 +102,28 @@ async fn without_a_deadline_keepalive_ends_the_opening() {
     assert!(tokio::time::timeout(Duration::from_secs(3600), opening).await.is_err());
 }
 
+/// The kernel answers to nobody while as many connections as it keeps wait to be accepted.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_host_that_does_not_answer_is_named() {
+    use tokio::net::{TcpSocket, TcpStream};
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limit = Duration::from_millis(300);
+    let mut waiting = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+    }
+    let builder = Connection::builder(format!("test+tcp://{address}/default")).open_timeout(limit);
+    let begun = tokio::time::Instant::now();
+    let error = builder.open().await.unwrap_err();
+    assert!(begun.elapsed() >= limit);
+    is_named(&(error, limit), "connecting", limit);
+}
+
 #[cfg(feature = "sasl")]
 #[tokio::test(start_paused = true)]
 async fn without_a_deadline_the_daemon_is_waited_for_no_longer_and_people_are() {
