@@ -400,7 +400,8 @@ impl Connection {
     }
 
     /// Returns the URI that was opened, once aliases and defaults are resolved; if there was none, the one that the daemon
-    /// chose.
+    /// chose. That of a [supervised](Builder::supervised) connection is known before it is opened, and so never the
+    /// daemon's choice.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.inner.uri
