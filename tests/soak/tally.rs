@@ -139,6 +139,8 @@ fn reason_name(reason: &CloseReason) -> String {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) at: Duration,
+    pub(crate) allocated_kib: u64,
+    /// What is allocated, and what the allocator keeps for later.
     pub(crate) resident_kib: u64,
     pub(crate) descriptors: u64,
     pub(crate) tasks: u64,
@@ -153,6 +155,7 @@ impl Held {
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         Self {
             at: begun.elapsed(),
+            allocated_kib: u64::try_from(crate::ALLOCATOR.allocated()).unwrap() >> 10,
             resident_kib: resident.split_whitespace().next().unwrap().parse().unwrap(),
             descriptors: u64::try_from(fs::read_dir("/proc/self/fd").unwrap().count()).unwrap(),
             tasks: u64::try_from(tasks).unwrap(),
@@ -163,10 +166,10 @@ impl Held {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, resident_kib, descriptors, tasks, busy } = self;
+        let Self { at, allocated_kib, resident_kib, descriptors, tasks, busy } = self;
         write!(
             f,
-            "{:>5} s: resident {resident_kib} KiB, descriptors {descriptors}, tasks {tasks}, processor {} s",
+            "{:>5} s: allocated {allocated_kib} KiB, resident {resident_kib} KiB, descriptors {descriptors}, tasks {tasks}, processor {} s",
             at.as_secs(),
             busy.as_secs()
         )
@@ -195,6 +198,7 @@ pub(crate) fn slope(samples: &[Held], value: impl Fn(&Held) -> u64) -> f64 {
 fn a_slope_is_the_growth_in_a_minute() {
     let held = |second| Held {
         at: Duration::from_secs(second),
+        allocated_kib: 0,
         resident_kib: 1000 + second * 2,
         descriptors: 7,
         tasks: 0,
