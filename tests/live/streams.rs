@@ -224,6 +224,10 @@ fn a_transfer_says_what_went_wrong() {
         let read_only = File::open(&path).unwrap();
         let error = disk.download_to(&read_only).await.unwrap_err();
         assert!(matches!(error, Error::File { doing: "write to", .. }), "{error}");
+        let appending = File::options().append(true).open(&path).unwrap();
+        let error = disk.download_to(&appending).await.unwrap_err();
+        assert!(error.to_string().contains("opened for appending"), "{error}");
+        assert_eq!(appending.metadata().unwrap().len(), MIB);
         let write_only = File::options().write(true).open(&path).unwrap();
         let error = disk.upload_from(&write_only).await.unwrap_err();
         assert!(matches!(error, Error::File { doing: "read", .. }), "{error}");

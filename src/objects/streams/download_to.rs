@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     SparseDownload,
-    sparse_file::{clear, length, write_at},
+    sparse_file::{clear, is_too_short, length, must_be_written_anywhere, write_at},
     transfer::{Listener, PIECES_BETWEEN, Progress, Transferred, ended, failed},
 };
 use crate::{
@@ -31,7 +31,8 @@ pub struct DownloadTo {
 }
 
 impl StorageVol {
-    /// Writes the volume's content to a file, which then has the volume's length.
+    /// Writes the volume's content to a file, which then has the volume's length. A file that was opened for appending cannot
+    /// be used.
     ///
     /// ```no_run
     /// # async fn example(volume: libvirt_client::StorageVol) -> Result<(), Box<dyn std::error::Error>> {
@@ -47,7 +48,10 @@ impl StorageVol {
     /// ```
     ///
     /// The file is written in a thread for blocking work, and its own position is not used. When the future is dropped, the
-    /// transfer is broken off, the thread ends a moment later, and what the file has by then stays.
+    /// transfer is broken off, and the thread ends a moment later. A transfer that is broken off, in whatever way, cuts the file
+    /// where it has come to, unless it was for a [part](DownloadTo::length).
+    ///
+    /// Some file systems say only later that they have no room for what was written: [`File::sync_all`] asks them.
     pub fn download_to(&self, file: &File) -> DownloadTo {
         DownloadTo {
             volume: self.clone(),
@@ -67,8 +71,8 @@ impl DownloadTo {
         self
     }
 
-    /// Begins at this offset in bytes, in the volume and in the file alike: a transfer that was broken off is taken up again
-    /// where the file ends.
+    /// Begins at this offset in bytes, in the volume and in the file alike: a transfer that was broken off, and was for no
+    /// [part](Self::length), is taken up again where the file ends.
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
         self
@@ -80,7 +84,8 @@ impl DownloadTo {
         self
     }
 
-    /// Sets who is told how far it has come, after each piece of at most 256 KiB, in the task that awaits.
+    /// Sets who is told how far it has come, after each piece of at most 256 KiB, in the task that awaits. What is done has been
+    /// received, and may not be written yet: that all is written is said by the end of the transfer.
     pub fn on_progress(mut self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
         self.listener = Listener::new(listener);
         self
@@ -88,6 +93,7 @@ impl DownloadTo {
 
     async fn run(mut self) -> Result<Transferred> {
         let file = self.file.map_err(|error| failed("open", error))?;
+        must_be_written_anywhere(&file).map_err(|error| failed("write to", error))?;
         let mut done = Transferred::default();
         if self.length == Some(0) {
             return Ok(done);
@@ -118,12 +124,12 @@ impl DownloadTo {
                 Piece::Hole(length) => done.holes += length,
             }
             // A writer that has failed says so below.
-            if pieces.send(Some(piece)).await.is_err() {
+            if pieces.send(piece).await.is_err() {
                 break;
             }
             self.listener.tell(done, total);
         }
-        let _ = pieces.send(None).await;
+        drop(pieces);
         ended(writing).await?;
         Ok(done)
     }
@@ -147,37 +153,79 @@ async fn total(volume: &StorageVol, offset: u64, length: Option<u64>) -> Option<
     Some(length.map_or(rest, |length| length.min(rest)))
 }
 
-/// Writes what comes until `None` says that it was all; otherwise the transfer was broken off.
-fn write(
-    file: &File,
-    mut pieces: mpsc::Receiver<Option<Piece>>,
-    offset: u64,
-    is_whole: bool,
-) -> io::Result<()> {
-    let before = length(file)?;
+/// Writes what comes, and lets the file end behind it if it is to have the whole volume.
+fn write(file: &File, pieces: mpsc::Receiver<Piece>, offset: u64, is_whole: bool) -> io::Result<()> {
     let mut position = offset;
-    let mut is_all = false;
+    let written = write_pieces(file, pieces, &mut position);
+    // What was there before is not taken for the volume's, also where the transfer was broken off. A hole at the end leaves
+    // nothing behind that would make the file longer. A device is as long as it is.
+    let now = file.metadata()?;
+    if now.is_file() && (is_whole || now.len() < position) {
+        file.set_len(position)?;
+    }
+    written
+}
+
+fn write_pieces(file: &File, mut pieces: mpsc::Receiver<Piece>, position: &mut u64) -> io::Result<()> {
+    let before = length(file)?;
     while let Some(piece) = pieces.blocking_recv() {
-        let Some(piece) = piece else {
-            is_all = true;
-            break;
-        };
         match piece {
             Piece::Data(data) => {
-                write_at(file, &data, position)?;
-                position += data.len() as u64;
+                write_at(file, &data, *position)?;
+                *position += data.len() as u64;
             }
             Piece::Hole(length) => {
                 let end = position.saturating_add(length);
-                clear(file, position..end.min(before).max(position))?;
-                position = end;
+                if is_too_short(file, end)? {
+                    return Err(io::Error::new(io::ErrorKind::StorageFull, "the device is too small"));
+                }
+                clear(file, *position..end.min(before).max(*position))?;
+                *position = end;
             }
         }
     }
-    // A hole at the end leaves nothing behind that would make the file longer. A device is as long as it is.
-    let now = file.metadata()?;
-    if now.is_file() && ((is_whole && is_all) || now.len() < position) {
-        file.set_len(position)?;
-    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+
+    use super::*;
+
+    /// Writes pieces to a file of ten bytes, and returns what it has then.
+    fn written(pieces: Vec<Piece>, offset: u64, is_whole: bool) -> Vec<u8> {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("libvirt-client-written-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, [b'o'; 10]).unwrap();
+        let mut file = File::options().read(true).write(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let (sender, receiver) = mpsc::channel(PIECES_BETWEEN);
+        for piece in pieces {
+            sender.try_send(piece).unwrap();
+        }
+        drop(sender);
+        write(&file, receiver, offset, is_whole).unwrap();
+        let mut data = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut data).unwrap();
+        data
+    }
+
+    #[test]
+    fn what_the_file_had_before_is_not_taken_for_the_volumes() {
+        let data = |text: &'static [u8]| Piece::Data(text.into());
+        assert_eq!(written(vec![data(b"new")], 0, true), b"new");
+        assert_eq!(written(vec![data(b"new")], 4, true), b"oooonew");
+        assert_eq!(
+            written(vec![data(b"n"), Piece::Hole(2), data(b"n"), Piece::Hole(3)], 0, true),
+            b"n\0\0n\0\0\0"
+        );
+        assert_eq!(written(vec![], 2, true), b"oo");
+        // Of a part nothing else is touched.
+        assert_eq!(written(vec![data(b"new")], 1, false), b"onewoooooo");
+        assert_eq!(written(vec![data(b"n"), Piece::Hole(3)], 9, false), b"ooooooooon\0\0\0");
+    }
 }

@@ -6,7 +6,8 @@ use std::{
     ops::Range,
 };
 
-/// Returns where the first data at or after `position` is; none where there are only holes up to `end`.
+/// Returns where the first data at or after `position` is; none where there are only holes up to `end`. It moves the file's
+/// own position.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 pub(super) fn next_data(file: &File, position: u64, end: u64) -> io::Result<Option<Range<u64>>> {
     use rustix::{
@@ -16,6 +17,7 @@ pub(super) fn next_data(file: &File, position: u64, end: u64) -> io::Result<Opti
 
     let start = match seek(file, SeekFrom::Data(position)) {
         Ok(start) => start,
+        Err(Errno::NXIO) if length(file)? < end => return Err(was_cut()),
         Err(Errno::NXIO) => return Ok(None),
         // A file system that does not know holes has none.
         Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(position..end)),
@@ -31,6 +33,11 @@ pub(super) fn next_data(file: &File, position: u64, end: u64) -> io::Result<Opti
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) fn next_data(_: &File, position: u64, end: u64) -> io::Result<Option<Range<u64>>> {
     Ok((position < end).then_some(position..end))
+}
+
+/// Says that a file has become shorter than it was.
+pub(super) fn was_cut() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut while it was read")
 }
 
 /// Reads `length` bytes at `position`, or as many as there are, into memory that need not be cleared before. The file's own
@@ -73,6 +80,37 @@ pub(super) fn read_at(mut file: &File, position: u64, length: usize) -> io::Resu
 pub(super) fn write_at(mut file: &File, data: &[u8], position: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(position))?;
     io::Write::write_all(&mut file, data)
+}
+
+/// Refuses a file that takes all that is written at its end, wherever it is meant for.
+#[cfg(unix)]
+pub(super) fn must_be_written_anywhere(file: &File) -> io::Result<()> {
+    let is_for_appending = rustix::fs::fcntl_getfl(file)?.contains(rustix::fs::OFlags::APPEND);
+    match is_for_appending {
+        true => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it was opened for appending, and so takes nothing but at its end: open it for writing",
+        )),
+        false => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn must_be_written_anywhere(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Tells whether this is a device without room for so many bytes.
+#[cfg(unix)]
+pub(super) fn is_too_short(file: &File, bytes: u64) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt;
+
+    Ok(file.metadata()?.file_type().is_block_device() && length(file)? < bytes)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_too_short(_: &File, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Returns how many bytes there are in a file, or in a block device.
@@ -137,5 +175,8 @@ mod tests {
         let first = next_data(&file, 0, 300_000).unwrap().unwrap();
         assert!(first.start == 0 && first.end >= 100_000, "{first:?}");
         assert_eq!(next_data(&file, 300_000, 300_000).unwrap(), None);
+        // It had more when it was looked at first.
+        let error = next_data(&file, 300_000, 300_001).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -5,7 +5,7 @@ use std::{fs::File, future::IntoFuture, io, ops::Range, pin::Pin};
 use tokio::sync::mpsc;
 
 use super::{
-    sparse_file::{length, next_data, read_at},
+    sparse_file::{length, next_data, read_at, was_cut},
     transfer::{Listener, PIECES_BETWEEN, Progress, Transferred, ended, failed},
 };
 use crate::{
@@ -38,8 +38,9 @@ impl StorageVol {
     /// # }
     /// ```
     ///
-    /// The file is read in a thread for blocking work, and its own position is not used. When the future is dropped, the transfer
-    /// is broken off: what the volume has by then stays.
+    /// The file is read in a thread for blocking work. Its own position is not used, but moved when holes are
+    /// [looked for](UploadFrom::sparse). When the future is dropped, the transfer is broken off: what the volume has by then
+    /// stays.
     pub fn upload_from(&self, file: &File) -> UploadFrom {
         UploadFrom {
             volume: self.clone(),
@@ -140,7 +141,7 @@ fn send(file: &File, range: Range<u64>, sparse: bool, pieces: &mpsc::Sender<Piec
             let most = usize::try_from(data.end - position).unwrap_or(MOST_PER_FRAME).min(MOST_PER_FRAME);
             let read = read_at(file, position, most)?;
             if read.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it was cut while it was read"));
+                return Err(was_cut());
             }
             position += read.len() as u64;
             if pieces.blocking_send(Piece::Data(read.into())).is_err() {
