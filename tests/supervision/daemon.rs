@@ -37,6 +37,8 @@ pub(crate) enum Act {
     Ignore,
     /// It says no.
     Refuse,
+    /// It says that the domain is in this state, for this reason.
+    State(i32, i32),
 }
 
 /// The daemon, which listens from the start.
@@ -218,6 +220,10 @@ impl Conversation {
                 self.send(call, MessageStatus::ERROR, &refusal()).await;
                 return true;
             }
+            Some(Act::State(state, reason)) => {
+                self.reply(call, &remote::DomainGetStateRet { state, reason }).await;
+                return true;
+            }
             None => {}
         }
         match Procedure(procedure) {
@@ -230,6 +236,16 @@ impl Conversation {
             }
             Procedure::CONNECT_GET_HOSTNAME => {
                 self.reply(call, &remote::ConnectGetHostnameRet { hostname: "host".to_owned() }).await;
+            }
+            Procedure::DOMAIN_LOOKUP_BY_NAME => {
+                self.reply(call, &remote::DomainLookupByNameRet { dom: web() }).await;
+            }
+            Procedure::DOMAIN_GET_JOB_STATS => {
+                let none = remote::DomainGetJobStatsRet { type_: 0, params: Vec::new() };
+                self.reply(call, &none).await;
+            }
+            Procedure::DOMAIN_FSTHAW => {
+                self.reply(call, &remote::DomainFsthawRet { filesystems: 2 }).await;
             }
             Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY => {
                 let callback_id = self.shared.callbacks.fetch_add(1, Ordering::Relaxed);
@@ -244,9 +260,8 @@ impl Conversation {
 
     async fn report(&mut self) {
         let Some(callback_id) = self.callback else { return };
-        let dom = remote::NonnullDomain { name: "web".to_owned(), uuid: [1; 16], id: -1 };
-        let event =
-            remote::DomainEventCallbackRebootMsg { callback_id, msg: remote::DomainEventRebootMsg { dom } };
+        let msg = remote::DomainEventRebootMsg { dom: web() };
+        let event = remote::DomainEventCallbackRebootMsg { callback_id, msg };
         let header = MessageHeader {
             prog: remote::PROGRAM.number,
             vers: 1,
@@ -273,6 +288,11 @@ impl Conversation {
         // The client may have gone.
         let _ = self.stream.write_all(&bytes).await;
     }
+}
+
+/// The domain that there is.
+pub(crate) fn web() -> remote::NonnullDomain {
+    remote::NonnullDomain { name: "web".to_owned(), uuid: [1; 16], id: -1 }
 }
 
 fn refusal() -> MessageError {

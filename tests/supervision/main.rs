@@ -6,6 +6,7 @@
 
 mod daemon;
 mod losses;
+mod work;
 
 use std::time::Duration;
 
@@ -20,8 +21,7 @@ use self::daemon::{Act, Daemon, hasty, in_time};
 
 /// A call that must not be made twice.
 fn reboot() -> remote::DomainRebootArgs {
-    let dom = remote::NonnullDomain { name: "web".to_owned(), uuid: [1; 16], id: -1 };
-    remote::DomainRebootArgs { dom, flags: 0 }
+    remote::DomainRebootArgs { dom: daemon::web(), flags: 0 }
 }
 
 /// Makes it on a task of its own.

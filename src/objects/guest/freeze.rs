@@ -1,10 +1,12 @@
 //! File systems at rest, for a snapshot, and in use again whatever happens.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use super::Guest;
 use crate::{
-    error::{Error, ErrorCode, Result, Waiting},
+    error::{Error, ErrorCode, Result},
     objects::Domain,
 };
 
@@ -75,14 +77,13 @@ async fn freeze(domain: Domain, mount_points: Vec<String>) -> Result<Frozen> {
     }
 }
 
+/// What the daemon says when it has asked the agent and had no answer, or has not come so far in time.
+const UNANSWERED: [ErrorCode; 3] =
+    [ErrorCode::AGENT_UNRESPONSIVE, ErrorCode::AGENT_COMMAND_TIMEOUT, ErrorCode::OPERATION_TIMEOUT];
+
 /// Tells whether the agent may carry out a command that there was no answer to.
 fn may_be_carried_out(error: &Error) -> bool {
-    match error {
-        Error::Timeout { waiting: Waiting::ForTurn, .. } => false,
-        // It was, and only the answer was not understood.
-        Error::Decode { .. } => true,
-        _ => error.is_timeout() || error.code() == Some(ErrorCode::AGENT_UNRESPONSIVE),
-    }
+    error.may_have_run() || error.code().is_some_and(|code| UNANSWERED.contains(&code))
 }
 
 impl Frozen {
@@ -127,19 +128,24 @@ impl Drop for Frozen {
     }
 }
 
-/// How often a thaw is tried again: the daemon lets each attempt wait for half a minute.
+/// How often a thaw is tried again: the daemon, or a supervised connection, lets each attempt wait for half a minute.
 const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Thaws also where the daemon is still busy with the freezing.
+/// Thaws also where the daemon is still busy with the freezing, or away.
 async fn thaw_in_the_end(domain: &Domain) -> Result<u32> {
-    let is_busy = |error: &Error| error.code() == Some(ErrorCode::OPERATION_TIMEOUT);
     for _ in 1..ATTEMPTS {
         match thaw(domain).await {
-            Err(error) if is_busy(&error) => tracing::debug!(%error, "not thawed yet"),
+            Err(error) if may_work_later(&error) => tracing::debug!(%error, "not thawed yet"),
             thawed => return thawed,
         }
+        tokio::time::sleep(PAUSE).await;
     }
     thaw(domain).await
+}
+
+fn may_work_later(error: &Error) -> bool {
+    matches!(error, Error::Interrupted { .. }) || error.code() == Some(ErrorCode::OPERATION_TIMEOUT)
 }
 
 async fn thaw(domain: &Domain) -> Result<u32> {
