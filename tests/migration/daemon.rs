@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use libvirt_client::{
-    Builder, Connection, ErrorCode, TypedParams,
+    Builder, Connection, ErrorCode, TypedParams, TypedValue,
     protocol::{
         frame::{Frame, FrameDecoder},
         net::{MessageError, MessageHeader, MessageStatus, MessageType},
@@ -35,6 +35,8 @@ pub(crate) enum Act {
     NoUri,
     /// It says that the domain is paused.
     Paused,
+    /// It says that the domain is backed up.
+    Backup,
     /// It answers when the job is aborted, that it was.
     UntilAborted,
     /// It answers when it is let go on.
@@ -299,7 +301,7 @@ impl Daemon {
     }
 
     fn keep(&self, phase: &str, params: Vec<remote::TypedParam>) {
-        let params = params.into_iter().map(<(String, libvirt_client::TypedValue)>::from).collect();
+        let params = params.into_iter().map(<(String, TypedValue)>::from).collect();
         self.shared.params.lock().unwrap().insert(phase.to_owned(), params);
     }
 
@@ -338,10 +340,15 @@ impl Daemon {
                 self.reply(call, &remote::DomainGetXmlDescRet { xml: "<defined/>".to_owned() }).await;
             }
             Procedure::DOMAIN_GET_JOB_STATS => {
-                let stats = [("data_total", 400_u64), ("data_remaining", 100), ("memory_iteration", 2)];
-                let params = stats
-                    .map(|(name, value)| remote::TypedParam::from((name.to_owned(), value.into())))
-                    .to_vec();
+                let operation = if self.shared.acts.get("job") == Some(&Act::Backup) { 9_i32 } else { 5 };
+                let stats = [
+                    ("operation", operation.into()),
+                    ("data_total", 400_u64.into()),
+                    ("data_remaining", 100_u64.into()),
+                    ("memory_iteration", 2_u64.into()),
+                ];
+                let params =
+                    stats.map(|(name, value)| remote::TypedParam::from((name.to_owned(), value))).to_vec();
                 self.reply(call, &remote::DomainGetJobStatsRet { type_: 2, params }).await;
             }
             Procedure::DOMAIN_MIGRATE_BEGIN3_PARAMS => {

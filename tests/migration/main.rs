@@ -375,6 +375,40 @@ async fn what_is_cancelled_early_is_not_sent_at_all() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_does_not_answer_is_not_waited_for() {
+    for (phase, side, phases) in [
+        ("begin", MigrateSide::Source, "begin <, confirm! <"),
+        ("prepare", MigrateSide::Destination, "begin <, prepare <begin, finish! <prepare, confirm! <"),
+    ] {
+        let pair = Pair::new(PARAMETERS, &[(phase, Act::UntilReleased)]).await;
+        let migration = pair.domain().await.migrate_to(&pair.there, MigrateOptions::live());
+        let error = migration.timeout(Duration::from_secs(60)).await.unwrap_err();
+        assert!(error.is_timeout() && error.to_string().contains("was not done within 60s"), "{error}");
+        let said = said(&error);
+        assert_eq!((said.1, said.2, said.3), (side, MigrateWhereabouts::Source, vec![said.0]));
+        // It is called off as soon as the daemon lets it be.
+        let host = if phase == "begin" { &pair.source } else { &pair.destination };
+        host.release();
+        pair.source.wait_for("confirm").await;
+        assert_eq!(pair.phases(), phases);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_of_somebody_else_is_not_stopped() {
+    let uri = "qemu+ssh://there/system";
+    let acts = [("perform", Act::UntilReleased), ("job", Act::Backup)];
+    let pair = Pair::new(PARAMETERS, &acts).await;
+    let migration = pair.domain().await.migrate_to_uri(uri, MigrateOptions::live()).start();
+    pair.source.wait_for("perform").await;
+    migration.cancel();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(pair.phases(), format!("perform < to {uri}"));
+    pair.source.release();
+    migration.await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_cancelled_too_late_succeeds() {
     let pair = Pair::new(PARAMETERS, &[("finish", Act::UntilReleased)]).await;

@@ -16,7 +16,10 @@ use tokio::sync::watch;
 use super::MigrateProgress;
 use crate::{
     error::{CloseReason, Error, ErrorCode, MigratePhase, Result, Waiting},
-    objects::{Domain, enums::DomainJobType},
+    objects::{
+        Domain,
+        enums::{DomainJobOperation, DomainJobType},
+    },
 };
 
 /// How long after one attempt to stop a job the next one follows, at first and at most.
@@ -77,10 +80,15 @@ impl Cancel {
         self.why.borrow().clone()
     }
 
-    /// Waits until somebody asks for it.
-    async fn requested(&self) {
-        // The sender lives as long as this does.
-        let _ = self.why.subscribe().wait_for(Option::is_some).await;
+    /// Waits until somebody asks for it, and returns why.
+    pub(super) async fn requested(&self) -> Why {
+        let mut why = self.why.subscribe();
+        let known = why.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match known {
+            Some(why) => why,
+            // The sender lives as long as this does.
+            None => pending().await,
+        }
     }
 
     /// Switches to post-copy, unless the migration is being cancelled, which it cannot be any longer after this.
@@ -184,7 +192,7 @@ impl Control {
         self.cancel.requested().await;
         let mut pause = FIRST_PAUSE;
         loop {
-            if !self.cancel.in_post_copy.load(Ordering::SeqCst) {
+            if !self.cancel.in_post_copy.load(Ordering::SeqCst) && !is_busy_otherwise(source).await {
                 match source.abort_job().await {
                     Ok(()) => pause = LONGEST_PAUSE,
                     Err(error) => tracing::debug!(%error, "the migration does not stop yet"),
@@ -206,6 +214,13 @@ impl Control {
             _ => error,
         }
     }
+}
+
+/// Tells whether the domain's job is another one, such as a backup, for whose end the migration waits: not ours to stop.
+async fn is_busy_otherwise(source: &Domain) -> bool {
+    let ours = [DomainJobOperation::UNKNOWN, DomainJobOperation::MIGRATION_OUT];
+    let job = source.job_stats().await;
+    job.is_ok_and(|job| job.stats.operation.is_some_and(|operation| !ours.contains(&operation)))
 }
 
 /// The type that has no value.

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorCode, MigrateError, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts},
-    objects::{Connection, Domain, DomainStateReason, enums::DomainPausedReason},
+    objects::{
+        Connection, Domain, DomainStateReason,
+        enums::{DomainPausedReason, DomainShutoffReason},
+    },
     protocol::{Call, remote},
     rpc::Client,
 };
@@ -269,8 +272,10 @@ pub(super) async fn whereabouts(domain: &Domain) -> MigrateWhereabouts {
         let half_way = [DomainPausedReason::POSTCOPY, DomainPausedReason::POSTCOPY_FAILED];
         matches!(reason, DomainStateReason::Paused(reason) if half_way.contains(&reason))
     };
+    let has_moved = DomainStateReason::Shutoff(DomainShutoffReason::MIGRATED);
     match domain.state().await {
         Ok(state) if is_half_way(state.reason) => MigrateWhereabouts::PostCopy,
+        Ok(state) if state.reason == has_moved => MigrateWhereabouts::Destination,
         Ok(_) => MigrateWhereabouts::Source,
         Err(_) => MigrateWhereabouts::Unknown,
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
+    future::{Future, IntoFuture, pending},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -18,10 +18,12 @@ use tracing::{Instrument, Span};
 
 use super::{
     control::{Cancel, Control, Settings, Why},
-    managed::Failed,
+    managed::{Failed, failed},
 };
 use crate::{
-    error::{CloseReason, Error, MigratePhase, MigrateWhereabouts, Result},
+    error::{
+        CloseReason, Error, MigrateFault, MigratePhase, MigrateSide, MigrateWhereabouts, Result, Waiting,
+    },
     objects::{Domain, stats::JobStats},
     rpc::expecting,
 };
@@ -99,6 +101,9 @@ impl<T: Send + 'static> Migration<T> {
 
     /// Limits how long it may take in all. Then it is cancelled, and its error [`is_timeout`](Error::is_timeout). There is
     /// no limit unless stated; the connections' own deadlines for calls are not for it.
+    ///
+    /// A daemon that does not answer before the domain is being sent is not waited for more than 5 s longer. What it was
+    /// asked to begin is called off when it does.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.timeout = timeout.into();
         self
@@ -151,8 +156,44 @@ impl<T: Send + 'static> Migration<T> {
         };
         domain.connection.client().runtime().spawn(task.instrument(span).instrument(Span::current()));
         let told = on_progress.map(|told| (told, MigrateUpdates::new(progress.clone())));
-        RunningMigration { domain, cancel, progress, is_watched, told, outcome, ends_with_this: true }
+        let given_up = Box::pin(given_up(cancel.clone(), progress.clone()));
+        RunningMigration {
+            domain,
+            cancel,
+            progress,
+            is_watched,
+            told,
+            outcome,
+            given_up,
+            ends_with_this: true,
+        }
     }
+}
+
+/// How long a migration that is cancelled before it sends the domain waits for a daemon that does not answer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Waits until a migration has been cancelled for so long and still waits for a daemon's answer, without which nothing goes
+/// on. Returns where it stands, and why.
+async fn given_up(cancel: Cancel, progress: watch::Receiver<MigrateProgress>) -> (MigratePhase, Why) {
+    let why = cancel.requested().await;
+    tokio::time::sleep(GRACE).await;
+    let is_early = |phase| matches!(phase, MigratePhase::Check | MigratePhase::Begin | MigratePhase::Prepare);
+    // Nobody enters a later phase any more.
+    let phase = progress.borrow().phase;
+    if is_early(phase) { (phase, why) } else { pending().await }
+}
+
+/// Says that a migration was cancelled, and that it is not over yet.
+fn not_called_off(domain: &Domain, phase: MigratePhase, why: Why) -> Failed {
+    let side = match phase {
+        MigratePhase::Prepare => MigrateSide::Destination,
+        _ => MigrateSide::Source,
+    };
+    let mut failed = failed(domain, phase, side, why.error());
+    let error = Error::Timeout { what: "calling it off", after: GRACE, waiting: Waiting::ForAnswer };
+    failed.also.push(MigrateFault { phase, side, error });
+    failed
 }
 
 /// Tells whether an error is about what a migration that succeeded has left on the source.
@@ -204,6 +245,7 @@ pub struct RunningMigration<T = Domain> {
     is_watched: Arc<AtomicBool>,
     told: Option<(OnProgress, MigrateUpdates)>,
     outcome: oneshot::Receiver<Result<T, Failed>>,
+    given_up: Pin<Box<dyn Future<Output = (MigratePhase, Why)> + Send>>,
     /// Whether dropping this cancels it.
     ends_with_this: bool,
 }
@@ -256,7 +298,13 @@ impl<T> Future for RunningMigration<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.tell(cx);
-        let outcome = ready!(pin!(&mut self.outcome).poll(cx));
+        let outcome = match pin!(&mut self.outcome).poll(cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                let (phase, why) = ready!(self.given_up.as_mut().poll(cx));
+                Ok(Err(not_called_off(&self.domain, phase, why)))
+            }
+        };
         // What was said between the two.
         self.tell(cx);
         self.ends_with_this = false;

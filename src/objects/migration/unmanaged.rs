@@ -7,9 +7,13 @@ use super::{
     managed::{Failed, failed, whereabouts},
 };
 use crate::{
-    error::{Error, MigratePhase, MigrateSide, Result},
-    objects::{Domain, TypedParams, enums::DomainMigrateFlags},
-    protocol::remote,
+    error::{Error, MigratePhase, MigrateSide, MigrateWhereabouts, Result},
+    objects::{
+        Domain, TypedParams,
+        enums::{DomainJobType, DomainMigrateFlags},
+    },
+    protocol::{Call, remote},
+    rpc::Client,
 };
 
 /// Migrates a domain to where `destination` leads: the URI of a daemon or, directly, of a hypervisor.
@@ -21,9 +25,12 @@ pub(super) async fn migrate(
     control: &Control,
 ) -> Result<(), Failed> {
     let side = MigrateSide::Source;
-    let version = check::version_of_source(domain.connection.client(), &options, way).await;
-    let version =
-        version.map_err(|(side, error): Lacking| failed(domain, MigratePhase::Check, side, error))?;
+    let lacks = |(side, error): Lacking| failed(domain, MigratePhase::Check, side, error);
+    // It is not begun again over another connection, and the source may go on with it when this one is lost.
+    let procedure = remote::DomainMigratePerform3ParamsArgs::PROCEDURE;
+    let source = domain.connection.client().pinned(procedure).await;
+    let source = &source.map_err(|error| lacks((side, error)))?;
+    let version = check::version_of_source(source, &options, way).await.map_err(lacks)?;
     if let Some(why) = control.cancel.reason() {
         return Err(failed(domain, MigratePhase::Check, side, why.error()));
     }
@@ -38,26 +45,43 @@ pub(super) async fn migrate(
         }
     };
     control.enter(MigratePhase::Perform);
-    match control.watched(domain, perform(domain, version, daemon, options)).await {
+    match control.watched(domain, perform(domain, source, version, daemon, options)).await {
         Ok(()) => {
             domain.set_id(-1);
             Ok(())
         }
         Err(error) => {
+            let may_go_on = error.may_have_run();
             let mut failed = failed(domain, MigratePhase::Perform, side, control.reason_of(error));
-            failed.whereabouts = whereabouts(domain).await;
+            failed.whereabouts = match may_go_on {
+                true => whereabouts_meanwhile(domain).await,
+                false => whereabouts(domain).await,
+            };
             Err(failed)
         }
     }
 }
 
+/// Asks the source where the domain is that it may be sending still: it does not need this client for that.
+async fn whereabouts_meanwhile(domain: &Domain) -> MigrateWhereabouts {
+    // In this order, so that the state is not from before the end of a job.
+    let job = domain.job_stats().await;
+    match whereabouts(domain).await {
+        MigrateWhereabouts::Source if !job.is_ok_and(|job| job.kind == DomainJobType::NONE) => {
+            MigrateWhereabouts::Unknown
+        }
+        known => known,
+    }
+}
+
 async fn perform(
     domain: &Domain,
+    source: &Client,
     version: Version,
     dconnuri: Option<String>,
     options: MigrateOptions,
 ) -> Result<()> {
-    let (source, dom) = (domain.connection.client(), domain.to_wire());
+    let dom = domain.to_wire();
     let MigrateOptions { flags, parameters } = options;
     let flags = flags.bits();
     let bandwidth = parameters.bandwidth_mib_per_s.unwrap_or(0);
