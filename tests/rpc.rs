@@ -275,7 +275,11 @@ impl Daemon {
     /// Lets a client in that asks for a connection: authentication, opening, four questions about features, and the
     /// registration for the daemon's own end.
     async fn answer_opening(&mut self) {
-        for _ in 0..7 {
+        self.answer_opening_calls(7).await;
+    }
+
+    async fn answer_opening_calls(&mut self, count: usize) {
+        for _ in 0..count {
             let call = self.receive().await.unwrap();
             match remote::Procedure(call.header.proc) {
                 remote::Procedure::AUTH_LIST => {

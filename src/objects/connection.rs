@@ -161,7 +161,8 @@ impl Builder {
         self
     }
 
-    /// Sets when a silent daemon is given up; after 30 seconds unless stated, never with `None`.
+    /// Sets when a silent daemon is given up; after 30 seconds unless stated. Never with `None`, and then the daemon does not
+    /// watch this side either.
     pub fn keepalive(mut self, keepalive: impl Into<Option<KeepaliveConfig>>) -> Self {
         self.keepalive = keepalive.into();
         self

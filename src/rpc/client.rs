@@ -361,9 +361,10 @@ impl Client {
         }))
     }
 
-    /// Tells whether data of streams waits for its readers, and what comes behind it with it.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.current_conversation().is_some_and(|conversation| conversation.flow.waiting() > 0)
+    /// Returns how often reading was stopped for the readers of data streams, and begun again: odd while what comes waits for
+    /// them.
+    pub(crate) fn pauses(&self) -> usize {
+        self.current_conversation().map_or(0, |conversation| conversation.flow.pauses())
     }
 
     /// Waits until no registration is on its way, nor the cancelling of one whose last reader has gone.

@@ -89,10 +89,18 @@ pub(super) struct Waiter {
     pub(super) reply: oneshot::Sender<Result<Reply, Failure>>,
     pub(super) subscribe: Option<Subscriber>,
     pub(super) stream: Option<Arc<Link>>,
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Waiter {
+    /// Tells whether anybody waits for the reply: whoever has made the call, or those whose turn comes after it.
+    pub(super) fn is_awaited(&self) -> bool {
+        let is_last_permit = |permit: &OwnedSemaphorePermit| permit.semaphore().available_permits() == 0;
+        !self.reply.is_closed()
+            || self.subscribe.is_some()
+            || self.permit.as_ref().is_some_and(is_last_permit)
+    }
+
     /// Says that the connection has ended; `handed_over` tells whether the daemon may have the whole call.
     pub(super) fn fail(self, reason: &CloseReason, handed_over: bool) {
         let _ = self.reply.send(Err(Failure::Lost { reason: reason.clone(), handed_over }));

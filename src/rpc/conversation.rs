@@ -69,7 +69,7 @@ impl Conversation {
         let permit = if request.out_of_turn { None } else { Some(self.turn().await?) };
         let (reply, replied) = oneshot::channel();
         let Request { procedure, frame, descriptors, subscribe, stream, .. } = request;
-        let waiter = Waiter { reply, subscribe, stream, _permit: permit };
+        let waiter = Waiter { reply, subscribe, stream, permit };
         let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
         if self.commands.send(command).is_err() {
             return Err(self.lost(false));

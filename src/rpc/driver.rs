@@ -167,6 +167,9 @@ impl<W: Wire> Driver<W> {
                 Poll::Ready(Some(Command::Call(call))) => self.begin_call(call),
                 Poll::Ready(Some(Command::Keepalive(config))) => {
                     self.session.start_keepalive(config.interval, config.count, now());
+                    if self.paused {
+                        self.session.pause(now());
+                    }
                     self.timer = None;
                 }
                 Poll::Ready(Some(Command::Join { key, queue, joined })) => {
@@ -255,21 +258,24 @@ impl<W: Wire> Driver<W> {
 
     /// Takes note that nobody holds a stream any more.
     fn abandon(&mut self, link: &Arc<Link>) {
+        link.stop_reading();
         if let Some(serial) = self.links.serial_of(link) {
             tracing::trace!(procedure = link.procedure.name, serial, "stream dropped");
             self.abort(serial, link);
             self.links.remove(serial);
         }
-        link.stop_reading();
     }
 
     /// Breaks off the streams whose readers have taken nothing for too long, while others wait.
     fn wake_sleepers(&mut self, cx: &mut Context<'_>) {
-        for serial in self.links.poll_sleepers(cx) {
-            let Some(link) = self.links.get(serial).cloned() else { continue };
+        for (serial, link) in self.links.poll_sleepers(cx) {
             tracing::debug!(procedure = link.procedure.name, serial, "a sleeping reader held up the others");
-            self.break_off(serial, &link, links::sleeper(&link));
+            link.fail(links::sleeper(&link));
             link.stop_reading();
+            if let Some(serial) = serial {
+                self.abort(serial, &link);
+                self.links.remove(serial);
+            }
             // There is room now.
             cx.waker().wake_by_ref();
         }
@@ -283,9 +289,11 @@ impl<W: Wire> Driver<W> {
 
     /// Tells whether there is room for more data of streams, and takes note of it.
     fn may_read(&mut self) -> bool {
-        let may_read = self.links.may_read(self.session.in_flight() > 0);
+        let session = &self.session;
+        let may_read = self.links.may_read(|| session.waiters().any(Waiter::is_awaited));
         if may_read == self.paused {
             self.paused = !may_read;
+            self.links.say_paused();
             if self.paused {
                 self.session.pause(now());
             } else {

@@ -123,6 +123,11 @@ impl Link {
         (Poll::Pending, self.flow.is_waited_for())
     }
 
+    /// Says that nobody waits for what comes next, for now.
+    pub(super) fn forget_reader(&self) {
+        self.lock().reader = None;
+    }
+
     /// Waits for room to write.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut state = self.lock();
@@ -286,6 +291,8 @@ pub(super) struct Flow {
     waiting: AtomicUsize,
     /// The driver reads nothing until there is room, and wants to hear of it.
     paused: AtomicBool,
+    /// How often reading was stopped, and begun again: odd while it is stopped.
+    pauses: AtomicUsize,
 }
 
 impl Flow {
@@ -295,6 +302,14 @@ impl Flow {
 
     pub(super) fn set_paused(&self, paused: bool) {
         self.paused.store(paused, Ordering::SeqCst);
+    }
+
+    pub(super) fn count_pause(&self) {
+        self.pauses.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn pauses(&self) -> usize {
+        self.pauses.load(Ordering::SeqCst)
     }
 
     fn add(&self, bytes: usize) {

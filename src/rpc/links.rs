@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Links {
     by_serial: HashMap<u32, Arc<Link>>,
+    /// Those that are over, and have data that was not taken yet.
+    unread: Vec<Arc<Link>>,
     flow: Arc<Flow>,
     /// How many bytes may wait.
     limit: usize,
@@ -31,7 +33,7 @@ pub(super) struct Links {
 
 impl Links {
     pub(super) fn new(flow: Arc<Flow>, limit: usize) -> Self {
-        Self { by_serial: HashMap::new(), flow, limit, held_up: None }
+        Self { by_serial: HashMap::new(), unread: Vec::new(), flow, limit, held_up: None }
     }
 
     pub(super) fn insert(&mut self, serial: u32, link: Arc<Link>) {
@@ -42,8 +44,11 @@ impl Links {
         self.by_serial.get(&serial)
     }
 
-    pub(super) fn remove(&mut self, serial: u32) -> Option<Arc<Link>> {
-        self.by_serial.remove(&serial)
+    /// Forgets a stream that is over, but for what its reader has not taken.
+    pub(super) fn remove(&mut self, serial: u32) {
+        let over = self.by_serial.remove(&serial);
+        self.unread.extend(over);
+        self.unread.retain(|link| link.idle_since().is_some());
     }
 
     /// Returns the serial of a stream that is known here.
@@ -53,14 +58,14 @@ impl Links {
     }
 
     /// Tells whether there is room for more data.
-    pub(super) fn may_read(&mut self, calls_wait: bool) -> bool {
+    pub(super) fn may_read(&mut self, calls_wait: impl FnOnce() -> bool) -> bool {
         if self.flow.waiting() < self.limit {
             self.held_up = None;
             return true;
         }
         // Whoever begins to wait from now on says so, as whoever makes room does.
         self.flow.set_paused(true);
-        let somebody_waits = calls_wait || self.by_serial.values().any(|link| link.is_awaited());
+        let somebody_waits = calls_wait() || self.by_serial.values().any(|link| link.is_awaited());
         let limit = if somebody_waits { self.limit.saturating_mul(BEYOND) } else { self.limit };
         let may_read = self.flow.waiting() < limit;
         if may_read || !somebody_waits {
@@ -71,24 +76,30 @@ impl Links {
         may_read
     }
 
-    /// Returns the serials of the streams whose readers have held the others up for too long.
-    pub(super) fn poll_sleepers(&mut self, cx: &mut Context<'_>) -> Vec<u32> {
+    /// Says that reading was stopped, or begun again.
+    pub(super) fn say_paused(&self) {
+        self.flow.count_pause();
+    }
+
+    /// Returns the streams whose readers have held the others up for too long, with the serials of those that are open.
+    pub(super) fn poll_sleepers(&mut self, cx: &mut Context<'_>) -> Vec<(Option<u32>, Arc<Link>)> {
         let Some(patience) = &mut self.held_up else { return Vec::new() };
         while patience.as_mut().poll(cx).is_ready() {
             let now = tokio::time::Instant::now().into_std();
             let due = |since: Instant| since.checked_add(PATIENCE).unwrap_or(now);
-            let since = |link: &Arc<Link>| link.idle_since();
-            let sleepers: Vec<u32> = self
-                .by_serial
-                .iter()
-                .filter(|(_, link)| since(link).is_some_and(|since| due(since) <= now))
-                .map(|(serial, _)| *serial)
-                .collect();
+            let open = self.by_serial.iter().map(|(serial, link)| (Some(*serial), link));
+            let all = open.chain(self.unread.iter().map(|link| (None, link)));
+            let (mut sleepers, mut next) = (Vec::new(), None);
+            for (serial, link) in all {
+                match link.idle_since().map(due) {
+                    Some(due) if due <= now => sleepers.push((serial, link.clone())),
+                    due => next = next.into_iter().chain(due).min(),
+                }
+            }
             if !sleepers.is_empty() {
                 return sleepers;
             }
-            let next = self.by_serial.values().filter_map(since).map(due).min().unwrap_or(now + PATIENCE);
-            patience.as_mut().reset(next.into());
+            patience.as_mut().reset(next.unwrap_or(now + PATIENCE).into());
         }
         Vec::new()
     }

@@ -211,6 +211,11 @@ impl<W> Session<W> {
         self.pending.len()
     }
 
+    /// Returns the waiters of the calls that have no reply yet.
+    pub fn waiters(&self) -> impl Iterator<Item = &W> {
+        self.pending.values().map(|pending| &pending.waiter)
+    }
+
     /// Returns the waiter of a call that has no reply yet.
     pub fn waiter(&self, serial: u32) -> Option<&W> {
         self.pending.get(&serial).map(|pending| &pending.waiter)

@@ -110,7 +110,8 @@ impl Stream {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Piece>> {
-        poll_fn(|cx| self.poll_next(cx)).await
+        let _waits = self.handle.reader();
+        poll_fn(|cx| self.handle.poll_next(cx)).await
     }
 
     /// Does what [`next`](Self::next) does, for futures that are written by hand.
@@ -198,6 +199,15 @@ impl Stream {
     }
 }
 
+/// Whoever waits for the next piece. Once it is dropped, nobody does.
+pub(crate) struct Reader<'a>(&'a Link);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.forget_reader();
+    }
+}
+
 /// A stream as all that hold a part of it see it. The last to be dropped aborts it.
 #[derive(Debug)]
 pub(crate) struct Handle {
@@ -210,6 +220,11 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// Returns what a future holds that polls for the next piece.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader(&self.link)
+    }
+
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece>>> {
         let (polled, resume) = self.link.poll_piece(cx);
         if resume {

@@ -8,7 +8,8 @@ async fn without_keepalive_nothing_is_asked_and_silence_is_no_end() {
     let mut daemon = Daemon { stream: far, decoder: FrameDecoder::default() };
     let builder = Connection::builder("unused:///").keepalive(None);
     let opening = tokio::spawn(builder.open_over(ByteStream(near), "test:///default".to_owned()));
-    daemon.answer_opening().await;
+    // It is not even asked whether it knows signs of life, since it would ask for ours then.
+    daemon.answer_opening_calls(6).await;
     let connection = opening.await.unwrap().unwrap();
     let day = Duration::from_secs(24 * 60 * 60);
     assert!(tokio::time::timeout(day, daemon.receive()).await.is_err(), "nobody asks for a sign of life");

@@ -36,16 +36,18 @@ async fn length(stream: &mut Stream) -> usize {
     }
 }
 
-/// Sends data without end. Returns how many bytes the client has taken, as they are counted.
+/// Sends data, far more than anybody takes. Returns how many bytes the client has taken, as they are counted.
 fn flood(mut daemon: Daemon, call: Frame, chunk: usize) -> Arc<AtomicUsize> {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = taken.clone();
     tokio::spawn(async move {
         let data = vec![0; chunk];
-        loop {
+        for _ in 0..64 * BUFFER / chunk {
             daemon.data(&call, &data).await;
             counter.fetch_add(chunk, Ordering::Relaxed);
         }
+        // It goes on to listen.
+        while daemon.receive().await.is_some() {}
     });
     taken
 }
@@ -228,6 +230,68 @@ async fn a_daemon_that_dies_is_noticed_while_reading_is_stopped() {
     // What had come is there for its reader, before the end.
     while let Ok(piece) = stream.next().await.unwrap() {
         assert!(matches!(piece, Piece::Data(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_that_are_asked_for_while_reading_is_stopped_are_not_missed() {
+    let (client, mut daemon) = start();
+    let (_stream, call) = open(&client, &mut daemon, download()).await;
+    flood(daemon, call, CHUNK);
+    nothing_more().await;
+    client.start_keepalive(KeepaliveConfig { interval: Duration::from_secs(1), count: 1 });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(client.close_reason().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_and_not_read_holds_nobody_up_for_ever() {
+    let mut config = config();
+    config.stream_buffer = CHUNK;
+    let (near, far) = duplex(1 << 20);
+    let client = Client::start(ByteStream(near), &config);
+    let mut daemon = Daemon { stream: far, decoder: FrameDecoder::default() };
+    let (mut stream, call) = open(&client, &mut daemon, download()).await;
+    let calling = tokio::spawn({
+        let client = client.clone();
+        async move { client.call(hostname()).await }
+    });
+    let asked = daemon.receive().await.unwrap();
+    // More than this is not read even for who waits; the stream's end comes in the same breath.
+    daemon.data(&call, &vec![0; 3 * CHUNK - 200]).await;
+    nothing_more().await;
+    let (near, mut breath) = duplex(CHUNK);
+    let pipe = std::mem::replace(&mut daemon.stream, near);
+    daemon.data(&call, &[0; 200]).await;
+    daemon.fail(&call, MessageType::STREAM, 38).await;
+    daemon.stream = pipe;
+    let mut all = Vec::new();
+    breath.read_to_end(&mut all).await.unwrap();
+    daemon.stream.write_all(&all).await.unwrap();
+    nothing_more().await;
+    daemon.reply(&asked, &remote::ConnectGetHostnameRet::default()).await;
+    let called = tokio::time::timeout(Duration::from_secs(120), calling).await;
+    called.expect("the call waits for somebody who does not read").unwrap().unwrap();
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Remote(_)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_have_gone_do_not_hurry_a_reader() {
+    let (client, mut daemon) = start();
+    let (mut idle, _) = open(&client, &mut daemon, download()).await;
+    let soon = Duration::from_millis(1);
+    assert!(tokio::time::timeout(soon, idle.next()).await.is_err());
+    let (mut stream, call) = open(&client, &mut daemon, download()).await;
+    // The daemon never answers.
+    assert!(tokio::time::timeout(soon, client.call(hostname())).await.is_err());
+    let taken = flood(daemon, call, CHUNK);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let waiting = taken.load(Ordering::Relaxed);
+    assert!((BUFFER..=BUFFER + ON_ITS_WAY).contains(&waiting), "{waiting} bytes were taken");
+    let mut read = 0;
+    while read < 2 * BUFFER {
+        read += length(&mut stream).await;
     }
 }
 

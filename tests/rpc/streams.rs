@@ -42,7 +42,7 @@ impl Daemon {
         self.send(header, &StreamHole { length, flags: 0 }).await;
     }
 
-    async fn fail(&mut self, call: &Frame, kind: MessageType, code: i32) {
+    pub(crate) async fn fail(&mut self, call: &Frame, kind: MessageType, code: i32) {
         let header = MessageHeader { type_: kind, status: MessageStatus::ERROR, ..call.header };
         let message = Some("disk full".to_owned());
         self.send(header, &MessageError { code, domain: 18, message, level: 2, ..Default::default() }).await;

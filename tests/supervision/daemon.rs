@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use libvirt_client::{
     Builder, Connection,
     protocol::{
@@ -239,6 +240,13 @@ impl Conversation {
             }
             Procedure::DOMAIN_LOOKUP_BY_NAME => {
                 self.reply(call, &remote::DomainLookupByNameRet { dom: web() }).await;
+            }
+            // Somebody has to log in.
+            Procedure::DOMAIN_OPEN_CONSOLE => {
+                self.reply(call, &()).await;
+                let status = MessageStatus::CONTINUE;
+                let header = MessageHeader { type_: MessageType::STREAM, status, ..call.header };
+                self.write(&header, &Bytes::from_static(b"login: ")).await;
             }
             Procedure::DOMAIN_GET_JOB_STATS => {
                 let none = remote::DomainGetJobStatsRet { type_: 0, params: Vec::new() };

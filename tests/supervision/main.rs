@@ -435,6 +435,19 @@ async fn a_daemon_that_lives_and_does_not_answer_is_noticed_by_asking_it() {
 }
 
 #[tokio::test]
+async fn what_nobody_has_read_hides_no_daemon_that_does_not_answer() {
+    let daemon = Daemon::start("unread");
+    let policy = hasty().health_check(Duration::from_millis(100));
+    let connection = daemon.builder().open().await.unwrap().supervised(policy).unwrap();
+    let domain = connection.domain_by_name("web").await.unwrap();
+    let _console = domain.open_console().await.unwrap();
+    daemon.act(Procedure::DOMAIN_REBOOT, Act::Ignore);
+    daemon.act(Procedure::NODE_GET_CPU_MAP, Act::Ignore);
+    let error = in_time(calling(&connection)).await.unwrap().unwrap_err();
+    assert!(matches!(error.close_reason(), Some(CloseReason::Unresponsive { .. })), "{error:?}");
+}
+
+#[tokio::test]
 async fn what_can_never_succeed_is_refused_at_once() {
     let refused = Connection::builder("qemu+carrier-pigeon:///system").supervised(Policy::default());
     assert!(matches!(refused.unwrap_err(), Error::Uri { .. } | Error::Unsupported(_)));

@@ -77,9 +77,10 @@ async fn introduce(
 /// Watches whether the daemon lives, if it and the builder are for it. While the connection is still being opened: the
 /// driver may take its time, and nothing else may limit that.
 async fn watch(builder: &Builder, client: &Client, deadline: Deadline) -> Result<()> {
+    // The question alone makes the daemon ask for ours, which it would not get while reading is stopped.
+    let Some(config) = builder.keepalive.filter(|config| !config.interval.is_zero()) else { return Ok(()) };
     let asking = has_feature(client, Feature::PROGRAM_KEEPALIVE);
-    let is_supported = deadline.limit_silence(OPENING, asking).await?;
-    if let (true, Some(config)) = (is_supported, builder.keepalive) {
+    if deadline.limit_silence(OPENING, asking).await? {
         client.start_keepalive(config);
     }
     Ok(())

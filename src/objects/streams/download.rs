@@ -1,7 +1,6 @@
 //! What comes from the daemon.
 
 use std::{
-    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -40,7 +39,7 @@ impl Download {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Bytes>> {
-        poll_fn(|cx| self.source.poll_bytes(cx)).await
+        self.source.next_bytes().await
     }
 
     /// Reads all that is left into memory.
@@ -97,7 +96,7 @@ impl SparseDownload {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Piece>> {
-        poll_fn(|cx| self.source.poll_piece(cx)).await
+        self.source.next_piece().await
     }
 }
 

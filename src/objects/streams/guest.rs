@@ -88,7 +88,7 @@ impl GuestReader {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Bytes>> {
-        poll_fn(|cx| self.source.poll_bytes(cx)).await
+        self.source.next_bytes().await
     }
 }
 

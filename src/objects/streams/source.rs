@@ -1,6 +1,7 @@
 //! Reading a stream to its end, and then finishing it.
 
 use std::{
+    future::poll_fn,
     io,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -47,6 +48,20 @@ impl Source {
 
     pub(super) fn handle(&self) -> &Arc<Handle> {
         &self.handle
+    }
+
+    /// Waits for the next piece. Dropping the future loses nothing.
+    pub(super) async fn next_piece(&mut self) -> Option<Result<Piece>> {
+        let handle = self.handle.clone();
+        let _waits = handle.reader();
+        poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// Waits for the next bytes. Dropping the future loses nothing.
+    pub(super) async fn next_bytes(&mut self) -> Option<Result<Bytes>> {
+        let handle = self.handle.clone();
+        let _waits = handle.reader();
+        poll_fn(|cx| self.poll_bytes(cx)).await
     }
 
     /// Takes the next piece as it came.
