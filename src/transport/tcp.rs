@@ -85,11 +85,26 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 fn unknown_host(host: &str, port: u16, error: io::Error) -> Error {
-    Error::Connect {
-        address: address(host, port),
-        hint: format!("the name of the host cannot be resolved; is it right? ({error})"),
-        source: Arc::new(error),
-    }
+    let (hint, error) = match is_for_now(&error) {
+        true => (
+            format!("the name of the host cannot be resolved now: no name server gives an answer ({error})"),
+            io::Error::new(io::ErrorKind::HostUnreachable, error),
+        ),
+        false => (format!("the name of the host cannot be resolved; is it right? ({error})"), error),
+    };
+    Error::Connect { address: address(host, port), hint, source: Arc::new(error) }
+}
+
+/// Tells whether the system could not ask for the name (`EAI_AGAIN`), of which the error has the words of the C library only,
+/// or the number that Windows gives it.
+fn is_for_now(error: &io::Error) -> bool {
+    const WSATRY_AGAIN: i32 = 11002;
+    // Those of glibc and macOS, of FreeBSD, and of musl.
+    const WORDS: [&str; 3] =
+        ["Temporary failure in name resolution", "Name could not be resolved at this time", "Try again"];
+    let said = error.to_string();
+    (cfg!(windows) && error.raw_os_error() == Some(WSATRY_AGAIN))
+        || WORDS.iter().any(|words| said.contains(words))
 }
 
 fn unreachable(host: &str, port: u16, failures: Vec<Failure>) -> Error {
@@ -195,6 +210,23 @@ mod tests {
         let error = connect("no-such-host.invalid", 16509).await.unwrap_err();
         let said = error.to_string();
         assert!(said.contains("no-such-host.invalid:16509") && said.contains("resolved"), "{said}");
+    }
+
+    #[test]
+    fn a_name_server_that_is_away_is_no_wrong_name() {
+        for (said, is_transient, hint) in [
+            ("Name or service not known", false, "is it right?"),
+            ("No address associated with hostname", false, "is it right?"),
+            ("Temporary failure in name resolution", true, "no name server gives an answer"),
+            ("Name could not be resolved at this time", true, "no name server gives an answer"),
+            ("Try again", true, "no name server gives an answer"),
+        ] {
+            let error = io::Error::other(format!("failed to lookup address information: {said}"));
+            let error = unknown_host("h", 1, error);
+            let told = error.to_string();
+            assert!(told.contains("h:1") && told.contains(said) && told.contains(hint), "{told}");
+            assert_eq!(error.is_transient(), is_transient, "{told}");
+        }
     }
 
     #[test]
