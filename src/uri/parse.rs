@@ -181,6 +181,11 @@ fn parse_authority(authority: &str) -> Result<Authority, String> {
         }
         None => server.rsplit_once(':').unwrap_or((server, "")),
     };
+    if !server.starts_with('[') && host.contains(':') {
+        return Err(format!(
+            "\"{server}\" has more than one \":\"; an IPv6 address goes into brackets, as in \"[2001:db8::5]\""
+        ));
+    }
     let port = match port {
         "" => None,
         port => Some(port.parse::<u16>().map_err(|_| format!("\"{port}\" is no port number (1 to 65535)"))?),
@@ -301,6 +306,13 @@ mod tests {
             ("qemu+tcp://host:http/system", "\"http\" is no port number"),
             ("qemu+tcp://host:99999/system", "\"99999\" is no port number"),
             ("qemu+tcp://[::1/system", "\"]\" is missing"),
+            (
+                "qemu+tls://2001:db8::5/system",
+                "\"2001:db8::5\" has more than one \":\"; an IPv6 address goes into",
+            ),
+            ("qemu+ssh://u@fe80::1%25eth0/system", "brackets"),
+            ("qemu+tcp://::1/system", "brackets"),
+            ("qemu+tcp://host:1:2/system", "more than one"),
             ("qemu:///%zz", "two hexadecimal digits"),
             ("qemu:///%00", "zero byte"),
             ("qemu:///%ff", "not UTF-8"),
