@@ -1,6 +1,9 @@
 //! From a URI to a TLS connection: where to, and with which files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     CertificateFiles, Endpoint, Environment, PkiFiles, TlsRoute, Uri,
@@ -105,13 +108,18 @@ impl Places {
             (there, _) => {
                 let (there, missing) =
                     if there { (self.certificate, self.key) } else { (self.key, self.certificate) };
+                // What is in a directory that only root may enter looks as if it did not exist.
+                let hidden = environment.files.read(&missing);
+                let hidden = hidden.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+                let (there, missing) = (there.display(), missing.display());
                 return Err(invalid(
                     uri,
-                    format!(
-                        "there is {}, but not {}: a certificate and its key belong together",
-                        there.display(),
-                        missing.display()
-                    ),
+                    match hidden {
+                        true => format!("there is {there}, but {missing} may not be read by this user"),
+                        false => format!(
+                            "there is {there}, but not {missing}: a certificate and its key belong together"
+                        ),
+                    },
                 ));
             }
         };

@@ -15,6 +15,8 @@ use crate::error::Result;
 #[derive(Default)]
 struct Machine {
     files: BTreeMap<String, String>,
+    /// A directory that the user may not enter.
+    closed: Option<String>,
     variables: Vec<(String, String)>,
     system: Option<System>,
     uid: u32,
@@ -48,6 +50,11 @@ impl Machine {
 
     fn contents(mut self, path: &str, contents: &str) -> Self {
         self.files.insert(path.to_owned(), contents.to_owned());
+        self
+    }
+
+    fn closed(mut self, directory: &str) -> Self {
+        self.closed = Some(directory.to_owned());
         self
     }
 
@@ -91,6 +98,9 @@ impl Files for Machine {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if self.closed.as_ref().is_some_and(|directory| path.starts_with(directory)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let contents = path.to_str().and_then(|path| self.files.get(path));
         contents.map(|contents| contents.clone().into_bytes()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

@@ -88,3 +88,14 @@ fn the_uris_directory_has_all_files() {
         assert!(error.contains(&format!("there is {there}, but not {missing}")), "{error}");
     }
 }
+
+/// Its directory is root's alone, as many installations have it.
+#[test]
+fn a_key_that_is_out_of_reach_is_not_called_missing() {
+    let machine = user().file(CERTIFICATE).closed("/etc/pki/libvirt/private");
+    let error = machine.plan("qemu://h/system").unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("there is {CERTIFICATE}, but {KEY} may not be read by this user")),
+        "{error}"
+    );
+}
