@@ -68,14 +68,12 @@ fn read(file: &ConfigFile, uid: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As OpenSSH does: what others can write into a user's file could make this program run theirs.
+/// As OpenSSH does: what others can write into a user's file could make this program run theirs. Debian's takes a file that
+/// the group may write to, if it is the user's own; who else is in a group cannot be known here.
 #[cfg(unix)]
 fn trust(file: &ConfigFile, metadata: &fs::Metadata, uid: u32) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
-    // Where every user has a group of their own, that has the same number; such files may be the group's, as with Debian's ssh.
-    let own_group = metadata.gid() == metadata.uid();
-    let others = if own_group { 0o002 } else { 0o022 };
-    let trusted = [0, uid].contains(&metadata.uid()) && metadata.mode() & others == 0;
+    let trusted = [0, uid].contains(&metadata.uid()) && metadata.mode() & 0o022 == 0;
     if trusted || file.owner == super::Owner::System {
         return Ok(());
     }
@@ -105,5 +103,30 @@ mod tests {
         assert_eq!(listed(0, passwd), user("root", "/root"));
         assert_eq!(listed(1000, passwd), user("u", "/home/u"));
         assert_eq!(listed(7, passwd), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_users_file_that_others_may_write_to_is_not_trusted() {
+        use std::os::unix::fs::PermissionsExt;
+
+        use crate::transport::ssh::config::Owner;
+
+        let path = env::temp_dir().join(format!("libvirt-client-trust-{}", std::process::id()));
+        fs::write(&path, "Port 1").unwrap();
+        let read = |mode, owner| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            read(&ConfigFile { path: path.clone(), owner }, uid()).map_err(|error| error.kind())
+        };
+        let refused = Err(io::ErrorKind::PermissionDenied);
+        for (mode, owner, expected) in [
+            (0o644, Owner::User, Ok(b"Port 1".to_vec())),
+            (0o664, Owner::User, refused.clone()),
+            (0o646, Owner::User, refused),
+            (0o664, Owner::System, Ok(b"Port 1".to_vec())),
+        ] {
+            assert_eq!(read(mode, owner), expected, "{mode:o} {owner:?}");
+        }
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -220,7 +220,8 @@ impl HostConfig {
     /// The user is the one whose number this process has, whatever the variables `USER` and `HOME` say, as for `ssh`.
     ///
     /// # Errors
-    /// A file is wrong, cannot be read, or may be written by others than the user, in which case it is not trusted.
+    /// A file is wrong, cannot be read, or may be written by others than the user, in which case it is not trusted. The group
+    /// is others, too, as in OpenSSH; Debian's takes a file that the user's own group may write to.
     pub fn for_host(asked: &Asked) -> Result<Self, ConfigError> {
         machine::with_environment(|environment| {
             let files = [
