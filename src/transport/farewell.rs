@@ -70,8 +70,17 @@ impl Farewell {
             io::ErrorKind::ConnectionRefused
         } else if says(&["timed out"]) {
             io::ErrorKind::TimedOut
-        } else if says(&["No route to host", "Network is unreachable"]) {
+        } else if says(&[
+            "No route to host",
+            "Network is unreachable",
+            "Temporary failure in name resolution",
+        ]) {
             io::ErrorKind::HostUnreachable
+        // Last, since ssh says these, too, of what a host on the way to another one has refused.
+        } else if says(&["Connection reset by"]) {
+            io::ErrorKind::ConnectionReset
+        } else if says(&["Connection closed by"]) {
+            io::ErrorKind::ConnectionAborted
         } else {
             io::ErrorKind::UnexpectedEof
         }
@@ -175,7 +184,8 @@ mod tests {
     #[test]
     fn what_openssh_says_decides_what_kind_of_error_it_is() {
         use io::ErrorKind::{
-            ConnectionRefused, HostUnreachable, InvalidData, PermissionDenied, TimedOut, UnexpectedEof,
+            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, InvalidData,
+            PermissionDenied, TimedOut, UnexpectedEof,
         };
         for (complaint, expected) in [
             ("u@h: Permission denied (publickey,password).", PermissionDenied),
@@ -183,6 +193,18 @@ mod tests {
             ("ssh: connect to host h port 22: Connection refused", ConnectionRefused),
             ("ssh: connect to host h port 22: Connection timed out", TimedOut),
             ("ssh: connect to host h port 22: No route to host", HostUnreachable),
+            ("ssh: Could not resolve hostname h: Temporary failure in name resolution", HostUnreachable),
+            ("ssh: Could not resolve hostname h: Name or service not known", UnexpectedEof),
+            ("kex_exchange_identification: Connection closed by remote host", ConnectionAborted),
+            ("Connection closed by 192.0.2.1 port 22", ConnectionAborted),
+            ("kex_exchange_identification: read: Connection reset by peer", ConnectionReset),
+            ("Connection reset by 192.0.2.1 port 22", ConnectionReset),
+            (
+                "u@gate: Permission denied (publickey).\r\n\
+                 kex_exchange_identification: Connection closed by remote host\r\n\
+                 Connection closed by UNKNOWN port 65535",
+                PermissionDenied,
+            ),
             ("sh: 1: nc: not found", UnexpectedEof),
         ] {
             let error = farewell(Some(Exit::Status(255)), complaint).into_io_error();
