@@ -118,11 +118,19 @@ impl Complaint {
     /// cursor is left in it.
     #[must_use]
     pub fn text(&self) -> String {
+        self.lines().join("; ")
+    }
+
+    /// Returns its last line in the same form; an empty text if there is none.
+    #[must_use]
+    pub fn last_line(&self) -> String {
+        self.lines().pop().unwrap_or_default()
+    }
+
+    fn lines(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.0);
         let lines = text.split(['\n', '\r']).map(|line| line.replace(char::is_control, " "));
-        let lines: Vec<String> =
-            lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-        lines.join("; ")
+        lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
     }
 }
 

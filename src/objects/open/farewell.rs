@@ -18,12 +18,26 @@ pub(super) fn explain(address: &str, error: &io::Error) -> Option<Error> {
     Some(Error::Connect { address: address.to_owned(), hint, source })
 }
 
+/// The status of shells that do not find a program.
+const MISSING: u32 = 127;
+
+/// Says what a program complained about, by its last words if they are any: what is before may be the noise of a shell's
+/// start.
+fn advise(farewell: &Farewell) -> Option<(io::ErrorKind, &'static str)> {
+    let (exit, complaint) = (farewell.exit.as_ref(), &farewell.complaint);
+    let by_last_line = match exit {
+        // The status says it all.
+        Some(Exit::Status(MISSING)) => None,
+        _ => meaning(exit, &complaint.last_line()),
+    };
+    by_last_line.or_else(|| meaning(exit, &complaint.text()))
+}
+
 /// What the words of shells, netcats and libvirt's `virt-ssh-helper` mean here, and what kind of error of the operating
 /// system they stand for. `ssh` has words and a status, 255, of its own, and says of hosts what these say of sockets.
-fn advise(farewell: &Farewell) -> Option<(io::ErrorKind, &'static str)> {
-    let complaint = farewell.complaint.text();
-    let says = |words: &str| complaint.contains(words);
-    let is_missing = farewell.exit == Some(Exit::Status(127)) || says("command not found");
+fn meaning(exit: Option<&Exit>, said: &str) -> Option<(io::ErrorKind, &'static str)> {
+    let says = |words: &str| said.contains(words);
+    let is_missing = exit == Some(&Exit::Status(MISSING)) || says("command not found");
     if is_missing && says("virt-ssh-helper") {
         return Some((
             io::ErrorKind::Unsupported,
@@ -45,7 +59,7 @@ fn advise(farewell: &Farewell) -> Option<(io::ErrorKind, &'static str)> {
             "this netcat knows no Unix sockets; install netcat-openbsd or libvirt's virt-ssh-helper there",
         ));
     }
-    if farewell.exit == Some(Exit::Status(255)) {
+    if exit == Some(&Exit::Status(255)) {
         return None;
     }
     if says("No such file or directory") {
@@ -92,6 +106,30 @@ mod tests {
                 io::ErrorKind::ConnectionRefused,
                 "has the daemon been stopped",
             ),
+            (
+                1,
+                "bash: /home/u/.cargo/env: No such file or directory\nnc: /s: Permission denied",
+                io::ErrorKind::PermissionDenied,
+                "the group that owns",
+            ),
+            (
+                1,
+                "bash: fortune: command not found\nnc: /s: Connection refused\n",
+                io::ErrorKind::ConnectionRefused,
+                "has the daemon been stopped",
+            ),
+            (
+                1,
+                "nc: /s: No such file or directory\nlogged out",
+                io::ErrorKind::NotFound,
+                "installed and running",
+            ),
+            (
+                127,
+                "sh: 1: virt-ssh-helper: not found\nlogged out",
+                io::ErrorKind::Unsupported,
+                "proxy=netcat",
+            ),
             (255, "u@h: Permission denied (publickey).", io::ErrorKind::PermissionDenied, "status 255"),
             (3, "something else", io::ErrorKind::UnexpectedEof, "status 3: something else"),
         ] {
@@ -101,7 +139,7 @@ mod tests {
             let Some(Error::Connect { hint, source, .. }) = explain("h", &farewell.into_io_error()) else {
                 panic!("{said}")
             };
-            assert!(hint.contains(said) && hint.contains(advice), "{hint}");
+            assert!(hint.contains(&said.trim().replace('\n', "; ")) && hint.contains(advice), "{hint}");
             assert_eq!(source.kind(), kind, "{said}");
             assert!(Farewell::of(&source).is_some());
         }
