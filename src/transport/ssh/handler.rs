@@ -9,8 +9,8 @@ use std::{
 };
 
 use russh::{
-    Channel,
-    client::{ChannelOpenHandle, DisconnectReason, Msg, Session},
+    Channel, Disconnect,
+    client::{ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo, Session},
     keys::PublicKeyOrCertificate,
 };
 use tokio::sync::watch;
@@ -67,7 +67,11 @@ impl russh::client::Handler for Handler {
     async fn disconnected(&mut self, reason: DisconnectReason<Failure>) -> Result<(), Failure> {
         let (kind, why) = match reason {
             DisconnectReason::ReceivedDisconnect(info) => (
-                io::ErrorKind::ConnectionAborted,
+                if refuses_the_user(&info) {
+                    io::ErrorKind::PermissionDenied
+                } else {
+                    io::ErrorKind::ConnectionAborted
+                },
                 format!("the server ended it: {}", info.message.trim().replace(char::is_control, "?")),
             ),
             DisconnectReason::Error(Failure::Ssh(russh::Error::KeepaliveTimeout)) => {
@@ -165,4 +169,11 @@ impl russh::client::Handler for Handler {
     ) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+/// Tells whether a server ended the session since it will not let the user in. OpenSSH has a message for that, and the number
+/// of a broken protocol.
+fn refuses_the_user(info: &RemoteDisconnectInfo) -> bool {
+    matches!(info.reason_code, Disconnect::NoMoreAuthMethodsAvailable | Disconnect::IllegalUserName)
+        || info.message.contains("Too many authentication failures")
 }

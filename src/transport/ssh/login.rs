@@ -14,7 +14,7 @@ use super::{
     destination::{Method, Settings},
     handler::Handler,
     keys::{Asking, Found, KeyFile, describe, read_certificate, read_public},
-    line::Fate,
+    line::{End, Fate},
 };
 use crate::{
     auth::{CredentialKind, CredentialRequest, Secret},
@@ -35,7 +35,6 @@ pub(super) async fn login(
         alive,
         allowed: MethodSet::empty(),
         tried: Vec::new(),
-        attempts: 0,
         keys: Keys::default(),
     };
     login.run().await
@@ -50,8 +49,6 @@ struct Login<'a> {
     allowed: MethodSet,
     /// What was tried and what became of it, for people.
     tried: Vec<String>,
-    /// How many of these the server was asked about.
-    attempts: u32,
     keys: Keys,
 }
 
@@ -251,15 +248,24 @@ impl Login<'_> {
                 self.tried.push(format!("{name}: {why}"));
                 return Ok(Step::Refused);
             }
-            Err(SignError::Gone) => return Err(self.gone().await),
+            Err(SignError::Gone) => {
+                self.tried.push(format!("{name}: refused"));
+                return Err(self.gone().await);
+            }
         };
-        self.attempts += 1;
-        let step = self.step(Ok(answer)).await;
-        self.tried.push(match step {
-            Ok(Step::Further) => format!("{name}: accepted, but not enough"),
-            _ => format!("{name}: refused"),
-        });
-        step
+        self.attempt(name, Ok(answer)).await
+    }
+
+    /// Takes the server's answer to something, and notes what became of it: before that is known, since an answer may be the
+    /// last one that is borne.
+    async fn attempt(&mut self, name: &str, answer: Result<AuthResult, russh::Error>) -> Result<Step> {
+        self.tried.push(format!("{name}: refused"));
+        let step = self.step(answer).await?;
+        if step != Step::Refused {
+            self.tried.pop();
+            self.tried.push(format!("{name}: accepted, but not enough"));
+        }
+        Ok(step)
     }
 
     /// With keys of RSA, which hash is signed: never SHA-1, unless the server takes nothing else.
@@ -288,14 +294,8 @@ impl Login<'_> {
             if last.as_ref().is_some_and(|last| last.expose() == password.expose()) {
                 return Ok(Step::Refused);
             }
-            self.attempts += 1;
             let answer = self.handle.authenticate_password(&self.settings.user, password.expose()).await;
-            let step = self.step(answer).await;
-            self.tried.push(match step {
-                Ok(Step::Further) => "a password: accepted, but not enough".to_owned(),
-                _ => "a password: refused".to_owned(),
-            });
-            let step = step?;
+            let step = self.attempt("a password", answer).await?;
             if step != Step::Refused {
                 return Ok(step);
             }
@@ -338,10 +338,12 @@ impl Login<'_> {
                         given.extend(answers);
                         response = self.handle.authenticate_keyboard_interactive_respond(texts).await;
                     }
-                    Err(_) => return Err(self.gone().await),
+                    Err(_) => {
+                        self.tried.push("questions of the server: refused".to_owned());
+                        return Err(self.gone().await);
+                    }
                 }
             };
-            self.attempts += 1;
             match step {
                 Step::In | Step::Further => {
                     self.tried.push("questions of the server: right, but not enough".to_owned());
@@ -507,37 +509,43 @@ impl Login<'_> {
     async fn gone(&mut self) -> Error {
         // What it said comes with the end of the session's task.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.alive.changed()).await;
-        let why = self.fate.why().map_or_else(|| "the server ended it".to_owned(), |end| end.why);
-        if self.attempts == 0 {
-            return Error::Connect {
-                address: self.settings.place(),
-                hint: format!("the SSH connection ended before {} was logged in: {why}", self.settings.user),
-                source: Arc::new(io::Error::new(io::ErrorKind::ConnectionAborted, why)),
-            };
+        let End { kind, why } = self.fate.why().unwrap_or_else(|| End {
+            kind: io::ErrorKind::ConnectionAborted,
+            why: "the server ended it".to_owned(),
+        });
+        if kind == io::ErrorKind::PermissionDenied {
+            return Error::Auth(format!(
+                "{} is not let in to {}: {why}; {}; if that is too many, name the right key (\"keyfile\" in the URI; \
+                 IdentityFile and IdentitiesOnly in ssh's configuration)",
+                self.settings.user,
+                self.settings.place(),
+                self.all_tried(),
+            ));
         }
-        Error::Auth(format!(
-            "{} was not let in to {} after {} attempts: {why}; tried were {}; if that is too many, name the right key \
-             (\"keyfile\" in the URI; IdentityFile and IdentitiesOnly in ssh's configuration)",
-            self.settings.user,
-            self.settings.place(),
-            self.attempts,
-            self.tried.join(", "),
-        ))
+        Error::Connect {
+            address: self.settings.place(),
+            hint: format!("the SSH connection ended before {} was logged in: {why}", self.settings.user),
+            source: Arc::new(io::Error::new(kind, why)),
+        }
     }
 
     /// Says that nothing is left to try.
     fn refused(&self) -> Error {
         let allowed: Vec<&str> = self.allowed.iter().map(Into::into).collect();
-        let tried = match self.tried.as_slice() {
-            [] => "there was nothing to try: no key was found, and nobody can be asked".to_owned(),
-            tried => format!("tried were {}", tried.join(", ")),
-        };
         Error::Auth(format!(
-            "{} is not let in to {}; {tried}; the server takes {}",
+            "{} is not let in to {}; {}; the server takes {}",
             self.settings.user,
             self.settings.place(),
+            self.all_tried(),
             if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") },
         ))
+    }
+
+    fn all_tried(&self) -> String {
+        match self.tried.as_slice() {
+            [] => "there was nothing to try: no key was found, and nobody can be asked".to_owned(),
+            tried => format!("tried were {}", tried.join(", ")),
+        }
     }
 }
 

@@ -68,3 +68,7 @@ pub use self::{
     session::Session,
     tunnel::{Forward, Tunnel},
 };
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

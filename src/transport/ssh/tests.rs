@@ -1,0 +1,123 @@
+//! Sessions with servers of this process, which do at once what real ones do seldom: cut a session, or lose patience.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+
+use russh::{
+    keys::PrivateKey,
+    server::{self, Auth, PublicKeyOffer},
+};
+use ssh_key::{LineEnding, private::Ed25519Keypair};
+
+use super::{ConfigFiles, Destination, HostKeyPolicy, Session};
+use crate::error::{Error, Result};
+
+/// A server that takes no key.
+#[derive(Clone)]
+struct Server {
+    /// How many rejections there are before it says that these are too many.
+    patience: usize,
+    /// After how many keys it cuts the session without a word.
+    cut_after: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { patience: 10, cut_after: usize::MAX }
+    }
+}
+
+impl server::Handler for Server {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, russh::Error> {
+        self.cut_after = self.cut_after.checked_sub(1).ok_or(russh::Error::Disconnect)?;
+        Ok(Auth::reject())
+    }
+}
+
+/// A user's files, removed in the end.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("libvirt-client-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes a file that nobody else may touch, as configurations and keys have to be.
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Describes a host for which these lines are the configuration.
+    fn destination(&self, config: &str) -> Destination {
+        let mut destination = Destination::new("h");
+        destination.user = Some("u".to_owned());
+        destination.host_keys = Some(HostKeyPolicy::Ignore);
+        destination.config =
+            ConfigFiles::File(self.write("config", &format!("IdentityAgent none\n{config}")));
+        destination
+    }
+
+    /// Describes a host for which there are two keys.
+    fn with_two_keys(&self) -> Destination {
+        let files = [("one", 1), ("two", 2)]
+            .map(|(name, seed)| self.write(name, &key(seed).to_openssh(LineEnding::LF).unwrap()));
+        self.destination(&files.map(|file| format!("IdentityFile {}\n", file.display())).concat())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn key(seed: u8) -> PrivateKey {
+    Ed25519Keypair::from_seed(&[seed; 32]).into()
+}
+
+async fn connect(server: Server, destination: &Destination) -> Result<Session> {
+    let config = server::Config {
+        keys: vec![key(0)],
+        max_auth_attempts: server.patience,
+        auth_rejection_time: Duration::ZERO,
+        ..server::Config::default()
+    };
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(async move {
+        if let Ok(session) = server::run_stream(Arc::new(config), theirs, server).await {
+            let _ = session.await;
+        }
+    });
+    Session::connect_over(ours, destination).await
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_between_two_keys_is_no_refusal() {
+    let home = Home::new("cut");
+    let server = Server { cut_after: 1, ..Server::default() };
+    let error = connect(server, &home.with_two_keys()).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }) && error.is_transient() && !error.is_auth(), "{error:?}");
+    assert!(error.to_string().contains("ended before u was logged in"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_has_had_enough_does_not_let_in() {
+    let home = Home::new("patience");
+    let destination = home.with_two_keys();
+    // The question for what there is counts, too.
+    for (patience, tried) in [(1, &["one"][..]), (2, &["one", "two"])] {
+        let error = connect(Server { patience, ..Server::default() }, &destination).await.unwrap_err();
+        let said = error.to_string();
+        assert!(error.is_auth() && !error.is_transient() && said.contains("Too many"), "{error:?}");
+        for name in ["one", "two"] {
+            let path = home.0.join(name).display().to_string();
+            assert_eq!(said.contains(&path), tried.contains(&name), "{said}");
+        }
+    }
+}
