@@ -309,7 +309,7 @@ impl Login<'_> {
         let mut last: Vec<Secret> = Vec::new();
         for attempt in 0..self.settings.prompts {
             let mut given = Vec::new();
-            let mut asked = false;
+            let (mut asked, mut told_known) = (false, false);
             let mut response = self
                 .handle
                 .authenticate_keyboard_interactive_start(&self.settings.user, None::<String>)
@@ -324,7 +324,8 @@ impl Login<'_> {
                     }
                     Ok(KeyboardInteractiveAuthResponse::InfoRequest { name, instructions, prompts }) => {
                         asked |= !prompts.is_empty();
-                        let Some(answers) = self.answer(&name, &instructions, &prompts, attempt).await else {
+                        let texts = Texts { name: &name, instructions: &instructions, prompts: &prompts };
+                        let Some(answers) = self.answer(texts, attempt, &mut told_known).await else {
                             self.tried.push("questions of the server: nobody answered".to_owned());
                             // The server waits for answers; it takes nothing else before it has some.
                             if is_last {
@@ -364,22 +365,23 @@ impl Login<'_> {
         Ok(Step::Refused)
     }
 
-    async fn answer(
-        &self,
-        name: &str,
-        instructions: &str,
-        prompts: &[Prompt],
-        attempt: u32,
-    ) -> Option<Vec<Secret>> {
+    /// Answers some questions: the first one for a password by what is known of it, as a file may tell it, and the others by
+    /// whoever can be asked. What else is hidden is something else, such as a code that is good for once.
+    async fn answer(&self, texts: Texts<'_>, attempt: u32, told_known: &mut bool) -> Option<Vec<Secret>> {
         let mut answers = Vec::new();
-        for prompt in prompts {
-            let parts = [name, instructions, prompt.prompt.as_str()].map(str::trim);
+        for prompt in texts.prompts {
+            let parts = [texts.name, texts.instructions, prompt.prompt.as_str()].map(str::trim);
             let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
             let text = parts.join("\n").replace(|c: char| c.is_control() && c != '\n', "?");
             let credentials = &self.settings.credentials;
-            // Most servers ask for the password in this way, and a file may tell it.
-            let password = self.request(CredentialKind::Password, text.clone(), false, attempt);
-            answers.push(match credentials.known(&password).filter(|_| !prompt.echo) {
+            let known = match is_for_password(prompt) && !*told_known {
+                true => {
+                    *told_known = true;
+                    credentials.known(&self.request(CredentialKind::Password, text.clone(), false, attempt))
+                }
+                false => None,
+            };
+            answers.push(match known {
                 Some(known) => known,
                 None => {
                     let request = self.request(CredentialKind::Challenge, text, prompt.echo, attempt);
@@ -547,6 +549,21 @@ impl Login<'_> {
             tried => format!("tried were {}", tried.join(", ")),
         }
     }
+}
+
+/// What a server asks at once.
+#[derive(Clone, Copy)]
+struct Texts<'a> {
+    name: &'a str,
+    instructions: &'a str,
+    prompts: &'a [Prompt],
+}
+
+/// Tells whether a question is one for a password, by what servers write: `Password:`, `(root@host) Password:`, `root's
+/// password:`. `One-time password (OATH) for root:` is none.
+fn is_for_password(prompt: &Prompt) -> bool {
+    let asks = prompt.prompt.to_ascii_lowercase();
+    !prompt.echo && asks.contains("assword") && !asks.contains("one-time")
 }
 
 fn kind(method: Method) -> MethodKind {

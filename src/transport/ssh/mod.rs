@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | a key, in the agent (`SSH_AUTH_SOCK`, `IdentityAgent`) or in a file | ED25519, ECDSA, RSA with SHA-2; files of OpenSSH, PEM and PKCS #8; certificates of OpenSSH, in the agent, beside the key (`-cert.pub`) or named by `CertificateFile` | the key that the URI names (`keyfile`), the agent's keys that are also in files, the agent's others unless `IdentitiesOnly`, files |
 //! | a password | [`Credentials`](crate::auth::Credentials), until an answer comes twice | after keys |
-//! | the server's questions (`keyboard-interactive`) | the same, a question at a time | after the password |
+//! | the server's questions (`keyboard-interactive`) | the same, a question at a time; what `auth.conf` tells answers the first one for a password, and no other | after the password |
 //!
 //! A key's file is decrypted only once the server has said that it wants the key, where the file or the one beside it tells
 //! which key it is. As with `ssh`, a file that others can read is not used. GSSAPI, host-based authentication, keys on

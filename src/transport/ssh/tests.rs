@@ -1,28 +1,43 @@
-//! Sessions with servers of this process, which do at once what real ones do seldom: cut a session, or lose patience.
+//! Sessions with servers of this process, which do at once what real ones do seldom: cut a session, lose patience, ask for
+//! more than a password.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use russh::{
     keys::PrivateKey,
-    server::{self, Auth, PublicKeyOffer},
+    server::{self, Auth, PublicKeyOffer, Response},
 };
 use ssh_key::{LineEnding, private::Ed25519Keypair};
 
 use super::{ConfigFiles, Destination, HostKeyPolicy, Session};
-use crate::error::{Error, Result};
+use crate::{
+    auth::{CredentialKind, Credentials},
+    error::{Error, Result},
+};
 
-/// A server that takes no key.
+type Question = (Cow<'static, str>, bool);
+
+/// A server that takes no key, and any answers.
 #[derive(Clone)]
 struct Server {
     /// How many rejections there are before it says that these are too many.
     patience: usize,
     /// After how many keys it cuts the session without a word.
     cut_after: usize,
+    questions: &'static [Question],
+    answers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { patience: 10, cut_after: usize::MAX }
+        Self { patience: 10, cut_after: usize::MAX, questions: &[], answers: Arc::default() }
     }
 }
 
@@ -32,6 +47,21 @@ impl server::Handler for Server {
     async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, russh::Error> {
         self.cut_after = self.cut_after.checked_sub(1).ok_or(russh::Error::Disconnect)?;
         Ok(Auth::reject())
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        let Some(response) = response else {
+            let prompts = Cow::Borrowed(self.questions);
+            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts });
+        };
+        let texts = response.map(|answer| String::from_utf8_lossy(&answer).into_owned());
+        self.answers.lock().unwrap().extend(texts);
+        Ok(Auth::Accept)
     }
 }
 
@@ -119,5 +149,29 @@ async fn a_server_that_has_had_enough_does_not_let_in() {
             let path = home.0.join(name).display().to_string();
             assert_eq!(said.contains(&path), tried.contains(&name), "{said}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_known_answers_no_other_question() {
+    const PASSWORD: Question = (Cow::Borrowed("(u@h) Password: "), false);
+    const CODE: Question = (Cow::Borrowed("Verification code: "), false);
+    const ONCE: Question = (Cow::Borrowed("One-time password (OATH) for `u': "), false);
+    const SHOWN: Question = (Cow::Borrowed("Password: "), true);
+    let home = Home::new("questions");
+    let mut destination = home.destination("IdentityFile none\nPasswordAuthentication no");
+    destination.credentials = Credentials::new(async |request| Some((&*request.kind.to_string()).into()))
+        .with_known(|request| (request.kind == CredentialKind::Password).then(|| "known".into()));
+    for (questions, expected) in [
+        (&[PASSWORD][..], &["known"][..]),
+        (&[PASSWORD, CODE], &["known", "answer"]),
+        (&[CODE, PASSWORD, PASSWORD], &["answer", "known", "answer"]),
+        (&[ONCE], &["answer"]),
+        (&[SHOWN], &["answer"]),
+    ] {
+        let server = Server { questions, ..Server::default() };
+        let answers = Arc::clone(&server.answers);
+        connect(server, &destination).await.unwrap();
+        assert_eq!(*answers.lock().unwrap(), expected, "{questions:?}");
     }
 }
