@@ -137,6 +137,25 @@ fn a_revoked_key_is_refused_wherever_else_it_is_known() {
         assert!(!theirs(&far, &[]).status.success());
         let error = ours(&far, &[]).await.unwrap_err();
         assert!(matches!(&host_key_error(&error).problem, HostKeyProblem::Revoked(place) if place.line == 2));
+
+        fs::write(far.sshd.file("known_hosts"), &known).unwrap();
+        let list = far.sshd.file("revoked");
+        let line = format!("RevokedHostKeys {}", list.display());
+        let other = far.sshd.unknown_key("ed25519", &[]).public();
+        fs::write(&list, format!("# ours\n{other}\n{key}\n")).unwrap();
+        assert!(!theirs(&far, &[&line]).status.success());
+        let error = ours(&far, &[&line]).await.unwrap_err();
+        assert!(matches!(&host_key_error(&error).problem, HostKeyProblem::Revoked(place) if place.line == 3));
+
+        fs::write(&list, other).unwrap();
+        theirs(&far, &[&line]).expect_success();
+        ours(&far, &[&line]).await.unwrap().close().await.unwrap();
+
+        // Nobody knows then what is revoked.
+        fs::remove_file(&list).unwrap();
+        assert!(!theirs(&far, &[&line]).status.success());
+        let error = ours(&far, &[&line]).await.unwrap_err();
+        assert!(matches!(&error, Error::Config { file, .. } if *file == list), "{error:?}");
     });
 }
 

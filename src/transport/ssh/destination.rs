@@ -145,6 +145,8 @@ pub(super) struct HostKeys {
     pub(super) files: Vec<PathBuf>,
     /// The system's, which are only read.
     pub(super) global_files: Vec<PathBuf>,
+    /// Files with keys that are taken from no host.
+    pub(super) revoked_files: Vec<PathBuf>,
     /// Whether names are hidden in what is kept.
     pub(super) hash: bool,
 }

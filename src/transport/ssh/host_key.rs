@@ -9,7 +9,7 @@ use russh::{
 
 use super::{
     destination::{HostKeyPolicy, Settings},
-    known_hosts::{self, HostKey, HostName, KnownHosts, Place, Verdict},
+    known_hosts::{self, HostKey, HostName, KnownHosts, Place, RevokedKeys, Verdict},
 };
 use crate::{
     auth::{CredentialKind, CredentialRequest},
@@ -73,6 +73,7 @@ pub(super) struct HostKeyCheck {
     settings: Settings,
     name: HostName,
     known: KnownHosts,
+    revoked: RevokedKeys,
 }
 
 impl HostKeyCheck {
@@ -83,9 +84,12 @@ impl HostKeyCheck {
             Some(alias) => HostName::alias(alias),
             None => HostName::new(&settings.address, settings.port),
         };
-        let files: Vec<&PathBuf> = match keys.policy {
-            HostKeyPolicy::Ignore => Vec::new(),
-            _ => keys.files.iter().chain(&keys.global_files).collect(),
+        let (files, revoked): (Vec<&PathBuf>, _) = match keys.policy {
+            HostKeyPolicy::Ignore => (Vec::new(), RevokedKeys::default()),
+            _ => (
+                keys.files.iter().chain(&keys.global_files).collect(),
+                RevokedKeys::read(&keys.revoked_files)?,
+            ),
         };
         let known = KnownHosts::read(&files).map_err(|error| Error::Connect {
             address: settings.place(),
@@ -96,7 +100,7 @@ impl HostKeyCheck {
         for skipped in known.skipped(&name) {
             tracing::warn!(place = %skipped.place, reason = skipped.reason, "a line of known hosts does not count");
         }
-        Ok(Self { settings: settings.clone(), name, known })
+        Ok(Self { settings: settings.clone(), name, known, revoked })
     }
 
     /// Returns the algorithms to ask for, with those of known keys first: a server that has several keys then shows one
@@ -131,7 +135,11 @@ impl HostKeyCheck {
                 hint: format!("the server's key cannot be read: {error}"),
                 source: Arc::new(io::Error::new(io::ErrorKind::InvalidData, error)),
             })?;
-        match self.known.check(&self.name, &key) {
+        let verdict = match self.revoked.find(&key) {
+            Some(place) => Verdict::Revoked { place },
+            None => self.known.check(&self.name, &key),
+        };
+        match verdict {
             _ if self.settings.host_keys.policy == HostKeyPolicy::Ignore => {
                 tracing::warn!(
                     host = self.name.text(),

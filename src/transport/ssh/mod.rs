@@ -38,7 +38,7 @@
 //! | the host cannot be reached, or the session ended before the login | [`Error::Connect`](crate::Error::Connect) | `is_transient` |
 //! | something else than an SSH server answers, or one without a common algorithm | [`Error::Connect`](crate::Error::Connect) | none |
 //! | the host's key is unknown, has changed, is revoked | [`Error::Connect`](crate::Error::Connect), with a [`HostKeyError`] inside | none |
-//! | ssh's configuration is wrong | [`Error::Config`](crate::Error::Config), which names file and line | none |
+//! | ssh's configuration is wrong, or a list of revoked keys that it names cannot be read | [`Error::Config`](crate::Error::Config), which names file and line | none |
 //! | a file of known hosts cannot be read | [`Error::Connect`](crate::Error::Connect), which names it | none |
 //! | the user is not let in | [`Error::Auth`](crate::Error::Auth), which says what was tried and what the server takes | `is_auth` |
 //! | the server does not open a channel | [`Error::Connect`](crate::Error::Connect) | `is_auth` where it says that it must not |

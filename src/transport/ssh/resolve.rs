@@ -92,6 +92,7 @@ fn settings(destination: &Destination, config: HostConfig) -> Settings {
                 Some(_) => Vec::new(),
                 None => config.global_known_hosts,
             },
+            revoked_files: config.revoked_host_keys,
             hash: config.hash_known_hosts,
         },
         identities: Identities {

@@ -16,7 +16,7 @@ use russh::{
 };
 use ssh_key::{LineEnding, private::Ed25519Keypair};
 
-use super::{ConfigFiles, Destination, HostKeyPolicy, Session};
+use super::{ConfigFiles, Destination, HostKeyError, HostKeyPolicy, HostKeyProblem, Session};
 use crate::{
     auth::{CredentialKind, Credentials},
     error::{Error, Result},
@@ -125,6 +125,46 @@ async fn connect(server: Server, destination: &Destination) -> Result<Session> {
         }
     });
     Session::connect_over(ours, destination).await
+}
+
+/// Whatever is known of the host otherwise.
+#[tokio::test]
+async fn a_key_in_a_list_of_revoked_ones_is_refused() {
+    let home = Home::new("revoked");
+    let [hosts, other] = [0, 1].map(|seed| key(seed).public_key().to_openssh().unwrap());
+    let known_hosts = home.write("known_hosts", &format!("h {hosts}\n"));
+    let list = home.0.join("list");
+    let mut destination =
+        home.destination(&format!("IdentityFile none\nRevokedHostKeys {}\n", list.display()));
+    (destination.known_hosts, destination.host_keys) = (Some(known_hosts), Some(HostKeyPolicy::AcceptNew));
+
+    home.write("list", &format!("# old ones\n\n{other} a comment\n{hosts}\n"));
+    let error = connect(Server::default(), &destination).await.unwrap_err();
+    let about = HostKeyError::of(&error).unwrap_or_else(|| panic!("{error:?}"));
+    let HostKeyProblem::Revoked(place) = &about.problem else { panic!("{about:?}") };
+    assert_eq!((&place.file, place.line), (&list, 4));
+    assert!(!error.is_transient(), "{error:?}");
+
+    for (contents, reason) in [
+        (None, "cannot be read"),
+        (Some("SSHKRL\n\0\0"), "KRL"),
+        (Some("\nssh-ed25519"), "line 2 is not a public key"),
+        (Some("h ssh-ed25519 AAAA"), "line 1 is not a public key"),
+    ] {
+        fs::remove_file(&list).unwrap();
+        if let Some(contents) = contents {
+            home.write("list", contents);
+        }
+        let error = connect(Server::default(), &destination).await.unwrap_err();
+        let said = error.to_string();
+        assert!(matches!(&error, Error::Config { file, .. } if *file == list), "{error:?}");
+        assert!(said.contains(reason) && said.contains("command=ssh"), "{said}");
+        home.write("list", "");
+    }
+
+    // What the key of another host is says nothing about this one.
+    home.write("list", &other);
+    connect(Server::default(), &destination).await.unwrap();
 }
 
 #[tokio::test]

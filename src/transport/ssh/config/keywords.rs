@@ -64,7 +64,7 @@ const ALIASES: [(&str, &str); 12] = [
     ("smartcarddevice", "pkcs11provider"),
 ];
 
-const USED: [(&str, Kind); 32] = [
+const USED: [(&str, Kind); 33] = [
     ("addressfamily", Kind::Text),
     ("batchmode", Kind::Flag),
     ("casignaturealgorithms", Kind::Text),
@@ -91,6 +91,7 @@ const USED: [(&str, Kind); 32] = [
     ("proxyjump", Kind::Jump),
     ("pubkeyacceptedalgorithms", Kind::Text),
     ("pubkeyauthentication", Kind::PublicKey),
+    ("revokedhostkeys", Kind::List),
     ("serveralivecountmax", Kind::Number),
     ("serveraliveinterval", Kind::Time),
     ("stricthostkeychecking", Kind::Check),
@@ -99,7 +100,7 @@ const USED: [(&str, Kind); 32] = [
     ("userknownhostsfile", Kind::List),
 ];
 
-const UNUSED: [&str; 73] = [
+const UNUSED: [&str; 72] = [
     "addkeystoagent",
     "bindaddress",
     "bindinterface",
@@ -156,7 +157,6 @@ const UNUSED: [&str; 73] = [
     "remoteforward",
     "requesttty",
     "requiredrsasize",
-    "revokedhostkeys",
     "securitykeyprovider",
     "sendenv",
     "sessiontype",
@@ -195,7 +195,7 @@ const RETIRED: [&str; 15] = [
 
 /// What a user may be told has no effect: it changes whom one talks to, or who is let in. The rest has no meaning for a
 /// connection that carries a daemon's messages.
-pub(super) const WORTH_A_NOTE: [&str; 10] = [
+pub(super) const WORTH_A_NOTE: [&str; 9] = [
     "bindaddress",
     "bindinterface",
     "canonicalizehostname",
@@ -203,7 +203,6 @@ pub(super) const WORTH_A_NOTE: [&str; 10] = [
     "hostbasedauthentication",
     "knownhostscommand",
     "pkcs11provider",
-    "revokedhostkeys",
     "securitykeyprovider",
     "verifyhostkeydns",
 ];

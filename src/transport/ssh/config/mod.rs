@@ -10,6 +10,7 @@
 //! | `Include` | as OpenSSH, with `*` and `?` |
 //! | `HostName`, `User`, `Port`, `Tag` | as OpenSSH |
 //! | `IdentityFile`, `CertificateFile`, `IdentityAgent`, `IdentitiesOnly`, `UserKnownHostsFile`, `GlobalKnownHostsFile` | as OpenSSH, with `~`, tokens and `${NAME}` |
+//! | `RevokedHostKeys` | the same; of its files those with a public key on each line are understood, and a session is an error with others (KRL) |
 //! | `StrictHostKeyChecking`, `HostKeyAlias`, `HashKnownHosts` | as OpenSSH |
 //! | `ProxyJump`, `ProxyCommand` | as OpenSSH |
 //! | `ConnectTimeout`, `ServerAliveInterval`, `ServerAliveCountMax` | as OpenSSH |
@@ -107,6 +108,8 @@ pub struct HostConfig {
     pub user_known_hosts: Vec<PathBuf>,
     /// The files of the system that do (`GlobalKnownHostsFile`).
     pub global_known_hosts: Vec<PathBuf>,
+    /// The files with keys that no host may have (`RevokedHostKeys`). One that cannot be read bars all hosts.
+    pub revoked_host_keys: Vec<PathBuf>,
     /// What becomes of a host whose key is not known (`StrictHostKeyChecking`).
     pub host_key_check: HostKeyCheck,
     /// The name by which the host's key is known, in the place of its own (`HostKeyAlias`).

@@ -143,6 +143,7 @@ impl Settings {
             identities_only: self.flag("identitiesonly", false),
             user_known_hosts: self.files("userknownhostsfile", &USER_KNOWN_HOSTS, &tokens)?,
             global_known_hosts: self.files("globalknownhostsfile", &GLOBAL_KNOWN_HOSTS, &tokens)?,
+            revoked_host_keys: self.files("revokedhostkeys", &[], &tokens)?,
             host_key_check: match self.value("stricthostkeychecking") {
                 Some(Value::Check(check)) => *check,
                 _ => HostKeyCheck::Ask,

@@ -92,9 +92,11 @@ fn files_are_expanded() {
     assert_eq!(paths(&config.certificate_files), ["/home/u/c"]);
     assert_eq!(paths(&config.user_known_hosts), ["/home/u", "/b/alias", "none-such"]);
     assert!(config.identities_named);
-    let config = resolve("IdentityFile none\nUserKnownHostsFile none\nIdentityFile %C");
+    let config = resolve("HostName x\nRevokedHostKeys ~/%h ${OTHER}/r\nRevokedHostKeys /late");
+    assert_eq!(paths(&config.revoked_host_keys), ["/home/u/x", "/run/other/r"]);
+    let config = resolve("RevokedHostKeys none\nIdentityFile none\nUserKnownHostsFile none\nIdentityFile %C");
     assert_eq!(paths(&config.identity_files), ["eb29eb662543bd91ac7ada4574fc0306cf9cddec"]);
-    assert!(config.user_known_hosts.is_empty());
+    assert!(config.user_known_hosts.is_empty() && config.revoked_host_keys.is_empty());
 }
 
 #[test]
@@ -226,10 +228,10 @@ fn a_condition_that_would_run_a_program_matters_only_where_it_decides() {
 #[test]
 fn what_has_no_effect_is_noted_for_the_hosts_that_it_is_about() {
     let config = resolve(
-        "GSSAPIAuthentication yes\nHost h\nRevokedHostKeys /x\nForwardAgent yes\nHost x\nBindAddress y",
+        "GSSAPIAuthentication yes\nHost h\nVerifyHostKeyDNS yes\nForwardAgent yes\nHost x\nBindAddress y",
     );
     let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
-    let expected = ["config:1: gssapiauthentication", "config:3: revokedhostkeys"];
+    let expected = ["config:1: gssapiauthentication", "config:3: verifyhostkeydns"];
     assert!(
         notes.len() == 2 && notes.iter().zip(expected).all(|(note, part)| note.contains(part)),
         "{notes:?}"

@@ -6,6 +6,7 @@
 mod key;
 mod learn;
 mod line;
+mod revoked;
 
 use std::{
     fmt, fs, io,
@@ -16,6 +17,7 @@ use std::{
 use ssh_key::known_hosts::Marker;
 
 use self::line::{File, Line};
+pub(super) use self::revoked::RevokedKeys;
 pub use self::{
     key::{HostKey, KeyError},
     learn::learn,
