@@ -7,7 +7,7 @@ use std::{cell::Cell, future::Future, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Error, Result, Waiting};
+use super::{CloseReason, Error, Result, Waiting};
 
 tokio::task_local! {
     static PHASE: Cell<&'static str>;
@@ -19,6 +19,22 @@ pub(crate) async fn during<T>(phase: &'static str, doing: impl Future<Output = T
     let doing = Box::pin(doing);
     let _outer = Outer(PHASE.try_with(|current| current.replace(phase)).ok());
     doing.await
+}
+
+/// Does what may stand still, as reading files from a disk that hangs, beside the runtime's tasks. `phase` names it. When
+/// nobody waits any more, it goes on until it is done.
+pub(crate) async fn aside<T: Send + 'static>(
+    phase: &'static str,
+    doing: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let span = tracing::Span::current();
+    match during(phase, tokio::task::spawn_blocking(move || span.in_scope(doing))).await {
+        Ok(done) => Ok(done),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Closed(CloseReason::Runtime)),
+        },
+    }
 }
 
 /// The phase around another one, which goes on when that has ended or is dropped.
@@ -82,6 +98,17 @@ mod tests {
         };
         assert_eq!(stopped(during("the whole", parts)).await, "the whole");
         during("what nobody limits", async {}).await;
+    }
+
+    #[tokio::test]
+    async fn what_stands_still_aside_holds_up_nothing() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let standing = aside("what stands still", move || held.recv().is_err());
+        let after = Duration::from_millis(50);
+        let error = until(Instant::now() + after, after, "all of it", standing).await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { what: "what stands still", .. }), "{error:?}");
+        drop(release);
+        assert_eq!(aside("what is quick", || 7).await.unwrap(), 7);
     }
 
     /// As where two ways are tried, or an attempt has a limit of its own.

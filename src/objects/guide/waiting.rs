@@ -7,7 +7,7 @@
 //!
 //! | what waits | what ends the waiting | what dropping does |
 //! |---|---|---|
-//! | [`Builder::open`], [`Connection::open`], [`Connection::dedicated`] | [`Builder::open_timeout`] (30 s) for all of it; the error names the step. Without it keepalive's time for each answer that a daemon gives at once, and keepalive once that runs; the way to the daemon takes as long as the operating system or SSH take, and over SSH and programs nothing limits the silence before keepalive runs | leaves nothing behind but a session's daemon that was just started |
+//! | [`Builder::open`], [`Connection::open`], [`Connection::dedicated`] | [`Builder::open_timeout`] (30 s) for all of it; the error names the step. Without it keepalive's time for each answer that a daemon gives at once, and keepalive once that runs; the way to the daemon takes as long as the operating system or SSH take, and over SSH and programs nothing limits the silence before keepalive runs | leaves nothing behind but a session's daemon that was just started, and a thread that reads a file where its disk hangs |
 //! | a question for [credentials](crate::Builder::credentials), polkit's to its agent, an SSH agent's to its user | `open_timeout`; nothing without it | the question is not answered |
 //! | a call: its turn and its answer | [`Builder::call_timeout`] (none) or [`Connection::with_timeout`], else the connection's end | a call that waits for its turn is not sent; one that was sent is carried out, its answer is dropped, files that come with it are closed |
 //! | a call over a [supervised](crate::supervision) connection that is down | [`Policy::wait`](crate::supervision::Policy::wait) (30 s) and the deadline of the call | it is not sent |

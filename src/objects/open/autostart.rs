@@ -81,11 +81,12 @@ pub(super) async fn connect(path: &Path, autostart: &Autostart) -> Result<UnixSo
 
 /// Takes the lock that clients of the C library take, too. Closing the file gives it back.
 async fn lock(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let path = path.to_owned();
+    let opening =
+        phase::aside("opening the file that programs lock to start the session's daemon", move || {
+            open_lock(&path)
+        });
+    let file = opening.await.map_err(io::Error::other)??;
     loop {
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
@@ -93,6 +94,13 @@ async fn lock(path: &Path) -> io::Result<File> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Waits until the program has put itself into the background; otherwise says what it said. A thread waits for it, since

@@ -1,19 +1,20 @@
 //! What is known of the user's names and passwords before anybody is asked: what `auth.conf` has.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::{
     auth::{CredentialKind, CredentialRequest, Credentials, Secret},
-    error::{Error, Result},
-    uri::{AuthConfig, AuthFile, Plan, Route},
+    error::{Error, Result, phase},
+    uri::{AuthConfig, Plan, Route},
 };
 
 /// Lets what the plan's file has answer before others are asked.
-pub(super) fn credentials(asked: Credentials, plan: &Plan) -> Result<Credentials> {
+pub(super) async fn credentials(asked: Credentials, plan: &Plan) -> Result<Credentials> {
     let Some(file) = &plan.auth_file else { return Ok(asked) };
-    match read(file) {
+    let path = file.path.clone();
+    match phase::aside("reading the file with credentials", move || read(path)).await? {
         Ok(config) => Ok(asked.with_known(move |request| look_up(&config, request))),
         // Most daemons of this machine ask for nothing that is in it.
         Err(error) if !file.named && matches!(plan.route, Route::Unix(_)) => {
@@ -24,9 +25,9 @@ pub(super) fn credentials(asked: Credentials, plan: &Plan) -> Result<Credentials
     }
 }
 
-fn read(file: &AuthFile) -> Result<AuthConfig> {
-    let wrong = |reason| Error::Config { file: file.path.clone(), reason };
-    let contents = Zeroizing::new(fs::read(&file.path).map_err(|error| wrong(error.to_string()))?);
+fn read(file: PathBuf) -> Result<AuthConfig> {
+    let wrong = |reason| Error::Config { file: file.clone(), reason };
+    let contents = Zeroizing::new(fs::read(&file).map_err(|error| wrong(error.to_string()))?);
     AuthConfig::parse(&contents).map_err(wrong)
 }
 

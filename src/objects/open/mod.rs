@@ -24,7 +24,7 @@ use super::{
     connection::{Builder, Connection},
 };
 use crate::{
-    error::{CloseReason, Error, Result},
+    error::{CloseReason, Error, Result, phase},
     protocol::admin,
     rpc::{Client, Config, KeepaliveConfig, Wire, expecting},
     uri::{AdminPlan, Options, Route},
@@ -41,10 +41,11 @@ pub(super) use crate::{
 /// Opens what the builder describes, within its deadline.
 pub(super) async fn open(builder: &Builder) -> Result<Connection> {
     let opening = async {
-        let plan = plan(builder)?;
+        let deadline = Deadline::new(builder.open_timeout);
+        let plan = deadline.limit(PLANNING, plan_aside(builder)).await?;
         let address = plan.route.address();
         let span = tracing::info_span!("connection", uri = plan.name.as_deref(), address);
-        let opening = open_plan(builder, &plan, Deadline::new(builder.open_timeout));
+        let opening = open_plan(builder, &plan, deadline);
         opening
             .instrument(span)
             .await
@@ -61,7 +62,9 @@ pub(super) async fn open_admin(builder: &AdminBuilder) -> Result<(Client, AdminP
 
 async fn connect_to_admin(builder: &AdminBuilder) -> Result<(Client, AdminPlan)> {
     let deadline = Deadline::new(builder.open_timeout).with_patience(patience(builder.keepalive));
-    let plan = AdminPlan::new(&builder.uri, &machine::environment())?;
+    let uri = builder.uri.clone();
+    let planning = phase::aside(PLANNING, move || AdminPlan::new(&uri, &machine::environment()));
+    let plan = deadline.limit(PLANNING, planning).await??;
     let path = plan.socket.path.display().to_string();
     let span = tracing::info_span!("administration", socket = path);
     let opening = async {
@@ -97,15 +100,25 @@ fn patience_with(route: &Route, keepalive: Option<KeepaliveConfig>) -> Option<Du
 /// What is not done when a deadline passes before there is a connection.
 const CONNECTING: &str = "connecting";
 
+/// The same before it is known where to.
+const PLANNING: &str = "reading libvirt's configuration";
+
 /// Decides how to connect, from the URI and this process's environment.
 pub(super) fn plan(builder: &Builder) -> Result<Plan> {
     let options = Options::default().read_only(builder.read_only).system_ssh(builder.system_ssh);
     Plan::new(&builder.uri, options, &machine::environment())
 }
 
+/// The same beside the runtime's tasks: a home directory may be on a disk that hangs.
+async fn plan_aside(builder: &Builder) -> Result<Plan> {
+    let builder = builder.clone();
+    phase::aside(PLANNING, move || plan(&builder)).await?
+}
+
 async fn open_plan(builder: &Builder, plan: &Plan, deadline: Deadline) -> Result<Connection> {
     tracing::debug!(%plan, "connecting");
-    let credentials = known::credentials(builder.credentials.clone(), plan)?;
+    let knowing = known::credentials(builder.credentials.clone(), plan);
+    let credentials = deadline.limit(CONNECTING, knowing).await?;
     let reached = deadline.limit(CONNECTING, connect::connect(&plan.route, builder, &credentials)).await?;
     let uri = plan.uri.as_ref().filter(|_| plan.name.is_some()).map(|uri| uri.text.clone());
     let login = Login::new(plan, &credentials);
@@ -180,6 +193,56 @@ fn not_a_daemon(address: &str, mistake: &str, error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pipe that nobody writes to stands for a file on a disk that hangs.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_holds_up_neither_the_deadline_nor_other_tasks() {
+        use std::{
+            fs::{self, OpenOptions},
+            process::Command,
+            sync::{
+                atomic::{AtomicU32, Ordering},
+                mpsc,
+            },
+            thread,
+        };
+
+        let pipe = std::env::temp_dir().join(format!("libvirt-client-authfile-{}", std::process::id()));
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (done, waiting) = mpsc::channel::<()>();
+        let end = {
+            let pipe = pipe.clone();
+            // At some time even if the runtime stands still, so that this fails then.
+            move || {
+                let _ = waiting.recv_timeout(Duration::from_secs(20));
+                OpenOptions::new().read(true).write(true).open(&pipe).and_then(|_end| fs::remove_file(&pipe))
+            }
+        };
+        let end = thread::spawn(end);
+        let ticks = Arc::new(AtomicU32::new(0));
+        let ticking = {
+            let ticks = Arc::clone(&ticks);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    ticks.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+
+        let builder = Connection::builder(format!("test:///default?authfile={}", pipe.display()));
+        let error = builder.open_timeout(Duration::from_secs(1)).open().await.unwrap_err();
+        let ticks = ticks.load(Ordering::Relaxed);
+        ticking.abort();
+        drop(done);
+        end.join().unwrap().unwrap();
+        assert!(
+            matches!(error, Error::Timeout { what: "reading the file with credentials", .. }),
+            "{error:?}"
+        );
+        assert!(ticks > 0, "nothing else was done");
+    }
 
     /// Where they are not optimised, futures are copied from place to place before they are polled, and a thread of a runtime
     /// has two MiB for all of that.

@@ -147,12 +147,8 @@ struct Setup {
 impl Setup {
     /// Reads the files, which may be slow, beside the runtime's tasks.
     async fn read(options: &Options) -> Result<Self> {
-        let address = tcp::address(&options.host, options.port);
         let options = options.clone();
-        match tokio::task::spawn_blocking(move || Self::new(&options)).await {
-            Ok(setup) => setup,
-            Err(error) => Err(cannot(&address, "TLS could not be set up", io::Error::other(error))),
-        }
+        phase::aside("reading the files with certificates", move || Self::new(&options)).await?
     }
 
     fn new(options: &Options) -> Result<Self> {
