@@ -8,12 +8,12 @@ use russh::{
 };
 
 use super::{
-    destination::{HostKeyPolicy, Settings},
+    destination::{HostKeyPolicy, HostKeys, Settings},
     known_hosts::{self, HostKey, HostName, KnownHosts, Place, RevokedKeys, Verdict},
 };
 use crate::{
     auth::{CredentialKind, CredentialRequest},
-    error::{Error, Result},
+    error::{Error, Result, phase},
 };
 
 /// Why the key of a host was not taken: see [`of`](Self::of).
@@ -78,7 +78,12 @@ pub(super) struct HostKeyCheck {
 
 impl HostKeyCheck {
     /// Reads what is known.
-    pub(super) fn new(settings: &Settings) -> Result<Self> {
+    pub(super) async fn read(settings: &Settings) -> Result<Self> {
+        let settings = settings.clone();
+        phase::aside("reading the files with hosts' keys", move || Self::new(settings)).await?
+    }
+
+    fn new(settings: Settings) -> Result<Self> {
         let keys = &settings.host_keys;
         let name = match &keys.alias {
             Some(alias) => HostName::alias(alias),
@@ -100,7 +105,7 @@ impl HostKeyCheck {
         for skipped in known.skipped(&name) {
             tracing::warn!(place = %skipped.place, reason = skipped.reason, "a line of known hosts does not count");
         }
-        Ok(Self { settings: settings.clone(), name, known, revoked })
+        Ok(Self { name, known, revoked, settings })
     }
 
     /// Returns the algorithms to ask for, with those of known keys first: a server that has several keys then shows one
@@ -167,7 +172,7 @@ impl HostKeyCheck {
         match problem {
             Some(problem) => Err(self.refuse(problem, key, certificate)),
             None => {
-                self.keep(key);
+                self.keep(key).await;
                 Ok(())
             }
         }
@@ -191,17 +196,20 @@ impl HostKeyCheck {
     }
 
     /// Adds a key to the user's file. That it cannot be added keeps nobody from connecting, as with `ssh`.
-    fn keep(&self, key: &HostKey) {
-        let Some(file) = self.settings.host_keys.files.first() else { return };
-        if self.settings.host_keys.policy == HostKeyPolicy::Ignore {
-            return;
-        }
-        match known_hosts::learn(file, &self.name, key, self.settings.host_keys.hash) {
-            Ok(()) => {
-                tracing::info!(host = self.name.text(), file = %file.display(), "a new host's key is kept")
+    async fn keep(&self, key: &HostKey) {
+        let HostKeys { policy, files, hash, .. } = &self.settings.host_keys;
+        let Some(file) = files.first().filter(|_| *policy != HostKeyPolicy::Ignore) else { return };
+        let (file, name, key, hash) = (file.clone(), self.name.clone(), key.clone(), *hash);
+        let keeping = phase::aside("keeping the host's key", move || {
+            match known_hosts::learn(&file, &name, &key, hash) {
+                Ok(()) => {
+                    tracing::info!(host = name.text(), file = %file.display(), "a new host's key is kept")
+                }
+                Err(error) => tracing::warn!(host = name.text(), %error, "a new host's key is not kept"),
             }
-            Err(error) => tracing::warn!(host = self.name.text(), %error, "a new host's key is not kept"),
-        }
+        });
+        // That the runtime ends is told by all else.
+        let _ = keeping.await;
     }
 
     fn refuse(&self, problem: HostKeyProblem, key: &HostKey, certificate: Option<String>) -> Error {

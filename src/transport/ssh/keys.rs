@@ -12,7 +12,10 @@ use russh::keys::{
 };
 use zeroize::Zeroizing;
 
-use crate::auth::{CredentialKind, CredentialRequest, Credentials};
+use crate::{
+    auth::{CredentialKind, CredentialRequest, Credentials},
+    error::phase,
+};
 
 /// A private key's file. It is decrypted when something is to be signed, so that nobody is asked for the passphrase of a key
 /// that the server does not want.
@@ -72,7 +75,9 @@ impl KeyFile {
         asking: &Asking<'_>,
     ) -> Result<Self, String> {
         let private = asking.decrypt(&path, &text).await?;
-        let certificate = read_certificate(&beside(&path, "-cert.pub"));
+        let beside = beside(&path, "-cert.pub");
+        let reading = phase::aside("reading a key's certificate", move || read_certificate(&beside));
+        let certificate = reading.await.map_err(|error| error.to_string())?;
         Ok(Self { public: private.public_key().clone(), path, text, certificate, private: Some(private) })
     }
 

@@ -1,6 +1,6 @@
 //! How a user proves who they are.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 
 use russh::{
     MethodKind, MethodSet, SendError,
@@ -13,7 +13,8 @@ use super::{
     agent::{Agent, AgentKey},
     destination::{Method, Settings},
     handler::Handler,
-    keys::{Asking, Found, KeyFile, describe, read_certificate, read_public},
+    key_files::KeyFiles,
+    keys::{Asking, Found, KeyFile, describe},
     line::{End, Fate},
 };
 use crate::{
@@ -119,7 +120,7 @@ impl Login<'_> {
 
     /// Tries the key that the user named, before an agent's others use up the attempts.
     async fn try_stated(&mut self) -> Result<Step> {
-        self.gather().await;
+        self.gather().await?;
         let Some(file) = self.keys.stated.take() else { return Ok(Step::Refused) };
         let public = match &file {
             Found::Key(file) => Some(file.public.key_data().clone()),
@@ -137,7 +138,7 @@ impl Login<'_> {
     }
 
     async fn try_agent(&mut self) -> Result<Step> {
-        self.gather().await;
+        self.gather().await?;
         while !self.keys.in_agent.is_empty() {
             let key = self.keys.in_agent.remove(0);
             let step = self.try_agent_key(key).await?;
@@ -173,7 +174,7 @@ impl Login<'_> {
     }
 
     async fn try_files(&mut self) -> Result<Step> {
-        self.gather().await;
+        self.gather().await?;
         while !self.keys.in_files.is_empty() {
             let file = self.keys.in_files.remove(0);
             let step = self.try_file(file).await?;
@@ -211,13 +212,12 @@ impl Login<'_> {
         self.try_key(public, &mut by, &name).await
     }
 
-    /// Returns the certificates for a key: one beside its file, and those that the configuration names.
+    /// Returns the certificates for a key.
     fn certificates_for(&self, key: &PublicKey) -> Vec<Certificate> {
         let mut certificates: Vec<Certificate> = Vec::new();
-        let named = self.settings.identities.certificates.iter().filter_map(|path| read_certificate(path));
-        for certificate in self.keys.certificates.iter().cloned().chain(named) {
-            if certificate.public_key() == key.key_data() && !certificates.contains(&certificate) {
-                certificates.push(certificate);
+        for certificate in &self.keys.certificates {
+            if certificate.public_key() == key.key_data() && !certificates.contains(certificate) {
+                certificates.push(certificate.clone());
             }
         }
         certificates
@@ -411,54 +411,22 @@ impl Login<'_> {
 
     /// Finds out which keys there are: those of the agent that the settings name, the agent's others, and those that are
     /// only in files.
-    async fn gather(&mut self) {
+    async fn gather(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.keys.gathered, true) {
-            return;
+            return Ok(());
         }
-        let settings = self.settings;
-        let identities = &settings.identities;
-        // Keys that the agent may hold, wherever the private ones are.
-        let mut named = Vec::new();
-        self.keys.stated = identities.stated.as_ref().and_then(|path| self.read(path, true, &mut named));
-        let named_files = identities.files.iter().map(|path| (path, true));
-        for (path, is_named) in named_files.chain(identities.default_files.iter().map(|path| (path, false))) {
-            let found = self.read(path, is_named, &mut named);
-            self.keys.in_files.extend(found);
-        }
-        if settings.methods.contains(&Method::Agent) {
-            self.ask_agent(&named).await;
+        let files = KeyFiles::read(&self.settings.identities).await?;
+        self.tried.extend(files.useless);
+        self.keys.stated = files.stated;
+        self.keys.in_files = files.others;
+        self.keys.certificates = files.certificates;
+        if self.settings.methods.contains(&Method::Agent) {
+            self.ask_agent(&files.known).await;
         }
         let in_agent: Vec<PublicKey> = self.keys.in_agent.iter().map(|key| key.public.clone()).collect();
         let is_held = |key: &PublicKey| in_agent.iter().any(|held| held.key_data() == key.key_data());
         self.keys.in_files.retain(|found| !matches!(found, Found::Key(file) if is_held(&file.public)));
-    }
-
-    /// Reads a file that may hold a key, and says what is wrong where somebody named it.
-    fn read(&mut self, path: &Path, is_named: bool, named: &mut Vec<PublicKey>) -> Option<Found> {
-        match KeyFile::read(path) {
-            Found::Key(file) => {
-                named.push(file.public.clone());
-                self.keys.certificates.extend(file.certificate.clone());
-                Some(Found::Key(file))
-            }
-            found @ Found::Locked(..) => Some(found),
-            Found::Missing if public_part(path, named) => None,
-            Found::Missing if is_named => {
-                self.tried.push(format!("the key {}: there is no such file", path.display()));
-                None
-            }
-            Found::Missing => None,
-            // The path may be that of the public key; then the agent has the private one.
-            Found::Useless(_) if read_public(path).is_some() => {
-                public_part(path, named);
-                None
-            }
-            Found::Useless(why) => {
-                self.tried.push(format!("the key {}: {why}", path.display()));
-                public_part(path, named);
-                None
-            }
-        }
+        Ok(())
     }
 
     async fn ask_agent(&mut self, named: &[PublicKey]) {
@@ -572,14 +540,6 @@ fn kind(method: Method) -> MethodKind {
         Method::Password => MethodKind::Password,
         Method::KeyboardInteractive => MethodKind::KeyboardInteractive,
     }
-}
-
-/// Takes the public key at a path, or beside it, for a private one that only the agent may have.
-fn public_part(path: &Path, named: &mut Vec<PublicKey>) -> bool {
-    let public = read_public(path).or_else(|| read_public(&super::keys::beside(path, ".pub")));
-    let found = public.is_some();
-    named.extend(public);
-    found
 }
 
 /// Who signs.

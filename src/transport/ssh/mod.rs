@@ -51,6 +51,7 @@ pub mod config;
 mod destination;
 mod handler;
 mod host_key;
+mod key_files;
 mod keys;
 pub mod known_hosts;
 mod line;

@@ -24,13 +24,14 @@ const HOPS_MAX: usize = 8;
 
 /// Connects to a destination, by the way that the configuration says.
 pub(super) async fn connect(destination: &Destination) -> Result<Session> {
-    let settings = resolve::resolve(destination)?;
+    let settings = resolve::resolve(destination).await?;
     Box::pin(connect_by(settings, destination, 0)).await
 }
 
 /// Connects over a stream that leads to the destination already.
 pub(super) async fn connect_over(stream: Box<dyn Stream>, destination: &Destination) -> Result<Session> {
-    Box::pin(begin(stream, &resolve::resolve(destination)?)).await
+    let settings = resolve::resolve(destination).await?;
+    Box::pin(begin(stream, &settings)).await
 }
 
 async fn connect_by(settings: Settings, destination: &Destination, hops: usize) -> Result<Session> {
@@ -58,7 +59,7 @@ async fn through(
 ) -> Result<ChannelStream> {
     let mut session: Option<Session> = None;
     for (index, host) in hosts.iter().enumerate() {
-        let next = resolve::resolve_hop(host, destination)?;
+        let next = resolve::resolve_hop(host, destination).await?;
         tracing::debug!(host = next.place(), "jumping");
         session = Some(match session {
             // Only the first may have a way of its own.
@@ -115,7 +116,7 @@ async fn tcp(settings: &Settings) -> Result<tokio::net::TcpStream> {
 
 /// Speaks SSH with a server: versions, keys, the host's key, and the login.
 async fn begin(stream: Box<dyn Stream>, settings: &Settings) -> Result<Session> {
-    let check = HostKeyCheck::new(settings)?;
+    let check = HostKeyCheck::read(settings).await?;
     let config = Arc::new(config(settings, &check));
     let fate = Arc::new(Fate::default());
     let (line, leash) = Line::new(stream, Arc::clone(&fate));

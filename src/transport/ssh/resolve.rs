@@ -6,14 +6,19 @@ use super::{
     config::{Asked, ConfigFile, Hop, HostConfig, HostKeyCheck, Owner, Proxy},
     destination::{ConfigFiles, Destination, HostKeyPolicy, HostKeys, Identities, Method, Settings, Way},
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, phase};
 
 /// When a silent server is asked for a sign of life where the configuration says nothing: tunnels have nothing of their own
 /// to notice it by.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Finds out all about a destination.
-pub(super) fn resolve(destination: &Destination) -> Result<Settings> {
+pub(super) async fn resolve(destination: &Destination) -> Result<Settings> {
+    let destination = destination.clone();
+    phase::aside("reading ssh's configuration", move || read_settings(&destination)).await?
+}
+
+fn read_settings(destination: &Destination) -> Result<Settings> {
     let asked =
         Asked { host: destination.host.clone(), user: destination.user.clone(), port: destination.port };
     let config = read(&asked, &destination.config).map_err(|error| Error::Config {
@@ -30,14 +35,14 @@ pub(super) fn resolve(destination: &Destination) -> Result<Settings> {
 }
 
 /// The same for a host on the way to a destination: nothing that is stated about the destination is about it.
-pub(super) fn resolve_hop(hop: &Hop, destination: &Destination) -> Result<Settings> {
+pub(super) async fn resolve_hop(hop: &Hop, destination: &Destination) -> Result<Settings> {
     let mut on_the_way = Destination::new(&hop.host);
     on_the_way.port = hop.port;
     on_the_way.user.clone_from(&hop.user);
     on_the_way.batch = destination.batch;
     on_the_way.config = destination.config.clone();
     on_the_way.credentials = destination.credentials.clone();
-    resolve(&on_the_way)
+    resolve(&on_the_way).await
 }
 
 fn read(asked: &Asked, files: &ConfigFiles) -> Result<HostConfig, super::config::ConfigError> {

@@ -3,9 +3,10 @@
 
 use std::{
     borrow::Cow,
-    fs,
+    fs::{self, OpenOptions},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
+    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -101,6 +102,24 @@ impl Home {
     }
 }
 
+/// A pipe that nobody writes to, as a file on a disk that hangs. When it is dropped, reading it ends.
+struct Pipe(PathBuf);
+
+impl Pipe {
+    fn new(path: PathBuf) -> Self {
+        assert!(Command::new("mkfifo").arg("-m").arg("600").arg(&path).status().unwrap().success());
+        Self(path)
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // One who opens it meanwhile has its end, too.
+        let _end = OpenOptions::new().read(true).write(true).open(&self.0);
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
@@ -189,6 +208,20 @@ async fn a_server_that_has_had_enough_does_not_let_in() {
             let path = home.0.join(name).display().to_string();
             assert_eq!(said.contains(&path), tried.contains(&name), "{said}");
         }
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_read_hold_up_nothing_else() {
+    let home = Home::new("files");
+    let path = home.0.join("pipe");
+    for keyword in ["Include", "RevokedHostKeys", "UserKnownHostsFile", "IdentityFile", "CertificateFile"] {
+        let mut destination = home.destination(&format!("{keyword} {}\n", path.display()));
+        destination.host_keys = Some(HostKeyPolicy::AcceptNew);
+        let _pipe = Pipe::new(path.clone());
+        let connecting = connect(Server::default(), &destination);
+        let limited = tokio::time::timeout(Duration::from_millis(200), connecting).await;
+        assert!(limited.is_err(), "{keyword}: {limited:?}");
     }
 }
 
