@@ -36,7 +36,7 @@ struct State {
     /// The end of a connection is a gap, and not the end.
     lasting: bool,
     generation: u64,
-    /// The gap among the items is held back.
+    /// The last gap among the items is held back, with all that is behind it.
     held: bool,
     closed: Option<CloseReason>,
     ended: bool,
@@ -167,7 +167,7 @@ impl Queue {
 impl State {
     /// Takes what the reader may have.
     fn take(&mut self) -> Option<Item> {
-        if self.held && matches!(self.items.front(), Some(Item::Gap(_))) {
+        if self.is_held_back() {
             return None;
         }
         match self.items.pop_front() {
@@ -179,6 +179,12 @@ impl State {
             None if self.missed > 0 => Some(Item::Lagged(std::mem::take(&mut self.missed))),
             other => other,
         }
+    }
+
+    /// Tells whether the gap that is held back is next. One before it has been released.
+    fn is_held_back(&self) -> bool {
+        let is_gap = |item: &Item| matches!(item, Item::Gap(_));
+        self.held && self.items.front().is_some_and(is_gap) && !self.items.iter().skip(1).any(is_gap)
     }
 
     /// Marks the place where events are missing, once.
@@ -317,6 +323,18 @@ mod tests {
         queue.close(&CloseReason::Eof);
         queue.resume();
         assert_eq!(drain(&queue), ["gap", "1", "gap"]);
+    }
+
+    #[test]
+    fn what_was_released_before_another_loss_is_not_held_back_by_it() {
+        let queue = Queue::lasting(8);
+        queue.close(&CloseReason::Eof);
+        queue.resume();
+        queue.push(event(1));
+        queue.close(&CloseReason::Eof);
+        assert_eq!(drain(&queue), ["gap", "1"]);
+        queue.resume();
+        assert_eq!(drain(&queue), ["gap"]);
     }
 
     #[test]
