@@ -99,7 +99,8 @@ pub enum Notice {
     },
     /// The supervised connection was lost, and is back. What happened in between was not reported.
     Gap {
-        /// When something was last heard of the daemon, as far as is known.
+        /// When something was last heard of the daemon, as far as is known. If a registration was refused after the gap before,
+        /// that gap's time: nothing was reported of it since then.
         since: SystemTime,
     },
 }

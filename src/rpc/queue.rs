@@ -38,6 +38,10 @@ struct State {
     generation: u64,
     /// The last gap among the items is held back, with all that is behind it.
     held: bool,
+    /// This generation's conversation has ended.
+    lost: bool,
+    /// Since the gap that begins then, not all is registered that was before: some of it was refused.
+    unwatched_since: Option<SystemTime>,
     closed: Option<CloseReason>,
     ended: bool,
     reader: Option<Waker>,
@@ -72,6 +76,8 @@ impl Queue {
             lasting,
             generation: 0,
             held: false,
+            lost: false,
+            unwatched_since: None,
             closed: None,
             ended: false,
             reader: None,
@@ -83,7 +89,9 @@ impl Queue {
     pub(super) fn renewed(&self) -> Arc<Self> {
         let mut state = self.lock();
         state.generation += 1;
+        // If nobody has said so: the one before has not ended, or nothing was registered in it.
         state.interrupt(SystemTime::now());
+        state.lost = false;
         Arc::new(Self { shared: self.shared.clone(), generation: state.generation })
     }
 
@@ -120,6 +128,7 @@ impl Queue {
     /// Says that a registration, which was there before the gap, was refused.
     pub(super) fn refuse(&self, error: Error) {
         let Some(mut state) = self.lock_for_news() else { return };
+        state.unwatched_since = state.last_gap();
         state.items.push_back(Item::Refused(error));
         state.wake();
     }
@@ -127,13 +136,17 @@ impl Queue {
     /// Says that the connection has ended.
     pub(super) fn close(&self, reason: &CloseReason) {
         let Some(mut state) = self.lock_for_news() else { return };
-        if state.lasting { state.interrupt(since(reason)) } else { state.end(reason) }
+        if !state.lasting {
+            return state.end(reason);
+        }
+        state.lost = true;
+        state.interrupt(since(reason));
     }
 
-    /// Says that everything is registered again.
+    /// Says that everything is registered again. In vain, if what it was registered in has ended already.
     pub(super) fn resume(&self) {
-        let mut state = self.lock();
-        state.held = false;
+        let Some(mut state) = self.lock_for_news() else { return };
+        state.held &= state.lost;
         state.wake();
     }
 
@@ -187,6 +200,13 @@ impl State {
         self.held && self.items.front().is_some_and(is_gap) && !self.items.iter().skip(1).any(is_gap)
     }
 
+    fn last_gap(&self) -> Option<SystemTime> {
+        self.items.iter().rev().find_map(|item| match item {
+            Item::Gap(since) => Some(*since),
+            _ => None,
+        })
+    }
+
     /// Marks the place where events are missing, once.
     fn interrupt(&mut self, since: SystemTime) {
         if self.closed.is_some() {
@@ -198,6 +218,7 @@ impl State {
             return;
         }
         self.held = true;
+        let since = self.unwatched_since.take().map_or(since, |unwatched| unwatched.min(since));
         // What is refused is said again with the next conversation.
         while matches!(self.items.back(), Some(Item::Refused(_))) {
             self.items.pop_back();
@@ -224,6 +245,7 @@ impl State {
             self.items.pop_back();
         }
         self.missed = 0;
+        self.unwatched_since = None;
     }
 
     fn end(&mut self, reason: &CloseReason) {
@@ -280,6 +302,13 @@ mod tests {
         seen
     }
 
+    /// Lets another conversation follow, in which everything is registered again.
+    fn resume(queue: &Queue) -> Arc<Queue> {
+        let renewed = queue.renewed();
+        renewed.resume();
+        renewed
+    }
+
     #[test]
     fn a_gap_is_held_back_until_all_is_registered_again() {
         let queue = Queue::lasting(8);
@@ -287,6 +316,7 @@ mod tests {
         queue.close(&CloseReason::Eof);
         queue.close(&CloseReason::Eof);
         assert_eq!(drain(&queue), ["1"]);
+        let queue = queue.renewed();
         queue.push(event(2));
         assert!(drain(&queue).is_empty());
         queue.resume();
@@ -298,11 +328,16 @@ mod tests {
     fn what_came_from_a_connection_that_was_lost_at_once_is_in_the_gap() {
         let queue = Queue::lasting(2);
         queue.close(&CloseReason::Eof);
+        let queue = queue.renewed();
         for number in 0..5 {
             queue.push(event(number));
         }
         queue.refuse(Error::Closed(CloseReason::Eof));
         queue.close(&CloseReason::Eof);
+        // All was registered, and lost before that was said.
+        queue.resume();
+        assert!(drain(&queue).is_empty());
+        let queue = queue.renewed();
         queue.push(event(8));
         queue.push(event(9));
         queue.resume();
@@ -311,17 +346,17 @@ mod tests {
 
     #[test]
     fn losses_that_nobody_has_seen_between_are_one_gap() {
-        let queue = Queue::lasting(8);
+        let mut queue = Queue::lasting(8);
         for _ in 0..3 {
             queue.close(&CloseReason::Eof);
-            queue.resume();
+            queue = resume(&queue);
         }
         assert_eq!(drain(&queue), ["gap"]);
         queue.close(&CloseReason::Eof);
-        queue.resume();
+        let queue = resume(&queue);
         queue.push(event(1));
         queue.close(&CloseReason::Eof);
-        queue.resume();
+        let queue = resume(&queue);
         assert_eq!(drain(&queue), ["gap", "1", "gap"]);
     }
 
@@ -329,12 +364,11 @@ mod tests {
     fn what_was_released_before_another_loss_is_not_held_back_by_it() {
         let queue = Queue::lasting(8);
         queue.close(&CloseReason::Eof);
-        queue.resume();
+        let queue = resume(&queue);
         queue.push(event(1));
         queue.close(&CloseReason::Eof);
         assert_eq!(drain(&queue), ["gap", "1"]);
-        queue.resume();
-        assert_eq!(drain(&queue), ["gap"]);
+        assert_eq!(drain(&resume(&queue)), ["gap"]);
     }
 
     #[test]
@@ -344,7 +378,7 @@ mod tests {
         queue.push(event(2));
         queue.push(event(3));
         queue.close(&CloseReason::Eof);
-        queue.resume();
+        let queue = resume(&queue);
         queue.push(event(4));
         // The first one has not been taken, so there was no room.
         assert_eq!(drain(&queue), ["1", "lagged 2", "gap", "lagged 1"]);
@@ -359,11 +393,13 @@ mod tests {
         first.miss(3);
         second.push(event(4));
         first.resume();
+        assert_eq!(drain(&first), ["1"]);
+        second.resume();
         // However late it ends.
         first.close(&CloseReason::Eof);
         first.refuse(Error::Closed(CloseReason::Eof));
         second.push(event(5));
-        assert_eq!(drain(&first), ["1", "gap", "4", "5"]);
+        assert_eq!(drain(&first), ["gap", "4", "5"]);
         second.close(&CloseReason::Eof);
         let third = second.renewed();
         third.push(event(6));
@@ -373,13 +409,13 @@ mod tests {
 
     #[test]
     fn losses_that_nobody_reads_of_take_no_more_and_more_room() {
-        let queue = Queue::lasting(1);
+        let mut queue = Queue::lasting(1);
         queue.push(event(1));
         for _ in 0..100 {
             queue.push(event(2));
             queue.refuse(Error::Closed(CloseReason::Eof));
             queue.close(&CloseReason::Eof);
-            queue.resume();
+            queue = resume(&queue);
         }
         assert!(queue.lock().items.len() < 5);
     }
@@ -388,10 +424,31 @@ mod tests {
     fn a_registration_that_is_refused_now_is_told_behind_the_gap() {
         let queue = Queue::lasting(1);
         queue.close(&CloseReason::Eof);
+        let queue = queue.renewed();
         queue.refuse(RemoteError::new("X", ErrorCode(38), ErrorDomain::NONE, ErrorLevel::ERROR).into());
         queue.resume();
         let seen = drain(&queue);
         assert_eq!((seen.len(), seen[0].as_str()), (2, "gap"));
+    }
+
+    #[test]
+    fn what_was_refused_is_missing_since_the_gap_before() {
+        let gap = |queue: &Queue| match queue.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(Notice::Gap { since }))) => since,
+            other => panic!("{other:?}"),
+        };
+        let queue = Queue::lasting(8);
+        queue.close(&CloseReason::Keepalive { silence: Duration::from_secs(30) });
+        let queue = queue.renewed();
+        queue.refuse(RemoteError::new("X", ErrorCode(38), ErrorDomain::NONE, ErrorLevel::ERROR).into());
+        queue.resume();
+        let refused = gap(&queue);
+        assert_eq!(drain(&queue).len(), 1);
+        // The connection is lost and comes back, and nothing was registered for that would tell this queue of it.
+        let queue = resume(&queue);
+        assert_eq!(gap(&queue), refused);
+        queue.close(&CloseReason::Eof);
+        assert!(gap(&resume(&queue)) > refused);
     }
 
     #[test]

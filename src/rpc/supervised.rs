@@ -264,10 +264,11 @@ impl Supervised {
     async fn adopt(&self, conversation: &Arc<Conversation>) -> Result<()> {
         let _changing = self.changing.write().await;
         let subscriptions = self.subscriptions();
+        let queues: Vec<_> = subscriptions.iter().map(|subscription| subscription.queue.renewed()).collect();
         let mut renewing = JoinSet::new();
-        for subscription in &subscriptions {
-            let (subscription, conversation) = (subscription.clone(), conversation.clone());
-            renewing.spawn_on(async move { subscription.renew(&conversation).await }, &self.runtime);
+        for (subscription, queue) in subscriptions.iter().zip(&queues) {
+            let renewed = subscription.clone().renew(conversation.clone(), queue.clone());
+            renewing.spawn_on(renewed, &self.runtime);
         }
         while let Some(renewed) = renewing.join_next().await {
             renewed.unwrap_or_else(|_| Err(Error::Closed(CloseReason::Runtime)))?;
@@ -281,7 +282,7 @@ impl Supervised {
             }
         });
         if adopted {
-            subscriptions.iter().for_each(|subscription| subscription.queue.resume());
+            queues.iter().for_each(|queue| queue.resume());
         }
         Ok(())
     }
@@ -349,9 +350,8 @@ impl fmt::Debug for Lasting {
 
 impl Lasting {
     /// Registers for everything again. What the daemon refuses now, the reader is told, and it is tried again the next time.
-    async fn renew(&self, conversation: &Arc<Conversation>) -> Result<()> {
-        let queue = self.queue.renewed();
-        let (registrations, refused) = register_all(conversation, &self.sources, &queue, None).await?;
+    async fn renew(self: Arc<Self>, conversation: Arc<Conversation>, queue: Arc<Queue>) -> Result<()> {
+        let (registrations, refused) = register_all(&conversation, &self.sources, &queue, None).await?;
         for (_, error) in refused {
             queue.refuse(error);
         }

@@ -8,7 +8,10 @@ mod daemon;
 mod losses;
 mod work;
 
-use std::time::Duration;
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, SystemTime},
+};
 
 use libvirt_client::{
     CloseReason, Connection, DomainEvent, Error, Event, Events, Waiting,
@@ -46,23 +49,26 @@ async fn next(events: &mut Events) -> &'static str {
     }
 }
 
-/// Waits until the connection was lost and is there again.
-async fn until_back(connection: &Connection, lost: impl FnOnce()) {
+/// Waits for a gap, and returns when it begins.
+async fn gap(events: &mut Events) -> SystemTime {
+    match in_time(events.next()).await {
+        Some(Ok(Event::Gap { since })) => since,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Has the daemon away until that was noticed, and returns when that was.
+async fn absence(daemon: &mut Daemon, connection: &Connection) -> RangeInclusive<SystemTime> {
     let mut supervision = connection.supervision().unwrap();
     in_time(supervision.until_up()).await.unwrap();
-    // What has been so far is known.
-    while !supervision.state().is_up() {
+    let gone = SystemTime::now();
+    daemon.go_away();
+    while !matches!(supervision.state(), LinkState::Down { .. }) {
         in_time(supervision.changed()).await;
     }
-    let up = |state: LinkState| match state {
-        LinkState::Up { since, .. } => Some(since),
-        _ => None,
-    };
-    let before = up(supervision.state());
-    lost();
-    while up(supervision.state()).is_none_or(|since| Some(since) == before) {
-        in_time(supervision.changed()).await;
-    }
+    let back = SystemTime::now();
+    daemon.come_back();
+    gone..=back
 }
 
 #[tokio::test]
@@ -197,16 +203,22 @@ async fn a_daemon_that_goes_while_events_are_registered_again_makes_no_second_ga
 
 #[tokio::test]
 async fn a_registration_that_is_refused_after_the_return_is_told_and_tried_again() {
-    let daemon = Daemon::start("refused");
+    let mut daemon = Daemon::start("refused");
     let connection = daemon.supervised().await;
     let mut events = listening(&connection).await;
     daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, Act::Refuse);
-    daemon.hang_up();
-    assert_eq!((next(&mut events).await, next(&mut events).await), ("gap", "refused"));
+    let first = absence(&mut daemon, &connection).await;
+    let unwatched = gap(&mut events).await;
+    assert!(first.contains(&unwatched), "{unwatched:?}, lost during {first:?}");
+    assert_eq!(next(&mut events).await, "refused");
     daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, None);
-    until_back(&connection, || daemon.hang_up()).await;
+    absence(&mut daemon, &connection).await;
+    assert_eq!(gap(&mut events).await, unwatched, "nothing was reported since then");
     daemon.report();
-    assert_eq!((next(&mut events).await, next(&mut events).await), ("gap", "reboot"));
+    assert_eq!(next(&mut events).await, "reboot");
+    let last = absence(&mut daemon, &connection).await;
+    let since = gap(&mut events).await;
+    assert!(last.contains(&since), "{since:?}, lost during {last:?}");
 }
 
 #[tokio::test]

@@ -86,7 +86,8 @@ pub enum Event {
     /// The [supervised](crate::supervision) connection was lost, and is back with all registrations: what happened in between
     /// was not reported. Look at everything anew; nothing is missing from here on.
     Gap {
-        /// When something was last heard of the daemon, as far as is known.
+        /// When something was last heard of the daemon, as far as is known. If a registration was refused after the gap before,
+        /// that gap's time: nothing was reported of it since then.
         since: SystemTime,
     },
 }
