@@ -36,6 +36,8 @@ struct Entry {
     descriptors: VecDeque<Descriptor>,
     /// It is overwritten once it is written, or will never be.
     secret: bool,
+    /// A sign of life, whose serial is no call's.
+    urgent: bool,
 }
 
 impl Outbox {
@@ -74,12 +76,14 @@ impl Outbox {
         if self.entries.iter().skip(usize::from(begun)).take(MOST_URGENT).any(|entry| entry.bytes == frame) {
             return;
         }
-        self.entries.insert(usize::from(begun), Entry::new(frame, Vec::new()));
+        let mut entry = Entry::new(frame, Vec::new());
+        entry.urgent = true;
+        self.entries.insert(usize::from(begun), entry);
     }
 
     /// Returns the serials of the calls that were not written whole, with all descriptors.
     pub(super) fn unsent(&self) -> HashSet<u32> {
-        self.entries.iter().flat_map(Entry::unsent).collect()
+        self.entries.iter().filter(|entry| !entry.urgent).flat_map(Entry::unsent).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -110,7 +114,7 @@ impl Outbox {
 
 impl Entry {
     fn new(bytes: Vec<u8>, descriptors: Vec<Descriptor>) -> Self {
-        Self { bytes, sent: 0, descriptors: descriptors.into(), secret: false }
+        Self { bytes, sent: 0, descriptors: descriptors.into(), secret: false, urgent: false }
     }
 
     fn is_begun(&self) -> bool {
@@ -164,7 +168,15 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{protocol::remote, rpc::link::Link};
+    use crate::{
+        protocol::{
+            frame::{call_header, encode},
+            keepalive,
+            net::MessageHeader,
+            remote,
+        },
+        rpc::link::Link,
+    };
 
     /// Takes a number of bytes, then no more until it is given room.
     #[derive(Default)]
@@ -251,6 +263,18 @@ mod tests {
         assert_eq!(wire.taken, b"1>aaPONGcall2>dd2.");
         assert!(outbox.is_empty());
         assert!(one.poll_drained(&mut cx).is_ready() && other.poll_drained(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_sign_of_life_that_waits_is_not_taken_for_a_call() {
+        let frame = |program, serial| {
+            let header = MessageHeader { prog: program, serial, ..call_header(&remote::PROCEDURES[0], 0) };
+            encode(&header, 0, &()).unwrap()
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(frame(remote::PROGRAM.number, 7), Vec::new());
+        outbox.push_urgent(frame(keepalive::PROGRAM.number, 0));
+        assert_eq!(outbox.unsent(), HashSet::from([7]));
     }
 
     #[test]
