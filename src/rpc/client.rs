@@ -18,7 +18,7 @@ use super::{
     events::Subscription,
     link::Link,
     queue::Queue,
-    registrations::{EventSource, register_all},
+    registrations::{EventSource, all_or_refused, register_each},
     secrets,
     session::{Answer, Refusal},
     stream::Stream,
@@ -304,8 +304,8 @@ impl Client {
         match &self.via {
             Via::One(conversation) => {
                 let queue = Queue::new(self.config.event_queue);
-                let (registrations, refused) =
-                    register_all(conversation, &sources, &queue, self.timeout).await?;
+                let registered = register_each(conversation, &sources, &queue, self.timeout).await;
+                let (registrations, refused) = all_or_refused(registered)?;
                 Ok((Subscription::new(queue, registrations, self.config.on_error.clone()), refused))
             }
             Via::Supervised(supervised) => {
@@ -458,8 +458,8 @@ impl Client {
     /// Decides whether what has failed is to be tried again.
     fn again(&self, attempts: &mut Attempts, failure: Failure) -> Result<()> {
         match (&self.via, failure) {
-            (Via::Supervised(supervised), Failure::Lost { reason, handed_over }) => {
-                supervised.again(attempts, reason, handed_over)
+            (Via::Supervised(supervised), Failure::Lost { reason, sent }) => {
+                supervised.again(attempts, reason, sent)
             }
             (_, failure) => Err(failure.into()),
         }

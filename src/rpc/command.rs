@@ -1,6 +1,6 @@
 //! What handles ask the driver for, and what it tells them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -101,10 +101,21 @@ impl Waiter {
             || self.permit.as_ref().is_some_and(is_last_permit)
     }
 
-    /// Says that the connection has ended; `handed_over` tells whether the daemon may have the whole call.
-    pub(super) fn fail(self, reason: &CloseReason, handed_over: bool) {
-        let _ = self.reply.send(Err(Failure::Lost { reason: reason.clone(), handed_over }));
+    /// Says that the connection has ended.
+    pub(super) fn fail(self, reason: &CloseReason, sent: Sent) {
+        let _ = self.reply.send(Err(Failure::Lost { reason: reason.clone(), sent }));
     }
+}
+
+/// How much of a call was written before the connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sent {
+    /// Nothing.
+    Nothing,
+    /// A part. The daemon has not carried it out, but it may be what it has ended the connection for.
+    Partly,
+    /// All of it. The daemon may have carried it out.
+    Wholly,
 }
 
 /// Why a call has no reply.
@@ -116,9 +127,18 @@ pub(super) enum Failure {
     Lost {
         /// Why.
         reason: CloseReason,
-        /// The daemon may have the whole call, and may have carried it out.
-        handed_over: bool,
+        /// What the daemon may have of the call.
+        sent: Sent,
     },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Lost { reason, .. } => Error::Closed(reason.clone()).fmt(f),
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -10,7 +10,7 @@ use tracing::{Instrument, Span, field};
 
 use super::{
     Config, Reply, Wire,
-    command::{CallCommand, Command, Failure, Request, Waiter},
+    command::{CallCommand, Command, Failure, Request, Sent, Waiter},
     driver::Driver,
     events::Key,
     link::Flow,
@@ -72,11 +72,11 @@ impl Conversation {
         let waiter = Waiter { reply, subscribe, stream, permit };
         let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
         if self.commands.send(command).is_err() {
-            return Err(self.lost(false));
+            return Err(self.lost(Sent::Nothing));
         }
         *waiting = Waiting::ForAnswer;
         // A driver that is gone without a word was dropped by its runtime, with whatever it had written.
-        replied.await.unwrap_or_else(|_| Err(self.lost(true)))
+        replied.await.unwrap_or_else(|_| Err(self.lost(Sent::Wholly)))
     }
 
     /// Waits for the turn of a call. Turns are taken in the order in which they are asked for.
@@ -84,7 +84,7 @@ impl Conversation {
         // Only `begin_leaving` closes the semaphore: when the connection ends, those who have permits give them back.
         self.permits.clone().acquire_owned().await.map_err(|_| {
             let reason = self.close_reason().unwrap_or(CloseReason::Client);
-            Failure::Lost { reason, handed_over: false }
+            Failure::Lost { reason, sent: Sent::Nothing }
         })
     }
 
@@ -94,10 +94,10 @@ impl Conversation {
     }
 
     /// Has the events of a registration delivered to one more queue, from when this returns.
-    pub(super) async fn join(&self, key: Key, queue: Arc<Queue>) -> Result<()> {
+    pub(super) async fn join(&self, key: Key, queue: Arc<Queue>) -> Result<(), Failure> {
         let (joined, done) = oneshot::channel();
         self.command(Command::Join { key, queue, joined });
-        done.await.map_err(|_| self.closed_error())
+        done.await.map_err(|_| self.lost(Sent::Nothing))
     }
 
     /// Waits for the end and returns its reason.
@@ -129,9 +129,9 @@ impl Conversation {
         Error::Closed(self.close_reason().unwrap_or(CloseReason::Runtime))
     }
 
-    fn lost(&self, handed_over: bool) -> Failure {
+    fn lost(&self, sent: Sent) -> Failure {
         let reason = self.close_reason().unwrap_or(CloseReason::Runtime);
-        Failure::Lost { reason, handed_over }
+        Failure::Lost { reason, sent }
     }
 }
 
@@ -156,7 +156,7 @@ impl Trace {
     }
 
     /// Says what became of it.
-    pub(super) fn end(&self, result: Result<&Reply, &Error>) {
+    pub(super) fn end(&self, result: Result<&Reply, &impl fmt::Display>) {
         let Some(begun) = self.begun else { return };
         let _entered = self.span.enter();
         let elapsed = begun.elapsed();

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     Wire,
     client::{Reply, undecodable},
-    command::{CallCommand, Command, Failure, Subscriber, Waiter},
+    command::{CallCommand, Command, Failure, Sent, Subscriber, Waiter},
     events::{Routed, Router},
     link::{Flow, Link},
     links::{self, Links},
@@ -108,15 +108,14 @@ impl<W: Wire> Driver<W> {
         });
         self.router.close(&reason);
         self.links.close(&reason);
-        // Of what was not written whole, the daemon has done nothing.
         let unsent = self.outbox.unsent();
         for (serial, waiter) in std::mem::take(&mut self.session).into_waiters() {
-            waiter.fail(&reason, !unsent.contains(&serial));
+            waiter.fail(&reason, unsent.get(&serial).copied().unwrap_or(Sent::Wholly));
         }
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Call(call) => call.waiter.fail(&reason, false),
+                Command::Call(call) => call.waiter.fail(&reason, Sent::Nothing),
                 Command::Send { link, .. } => link.fail(Error::Closed(reason.clone())),
                 _ => {}
             }

@@ -99,7 +99,7 @@ pub enum Notice {
     },
     /// The supervised connection was lost, and is back. What happened in between was not reported.
     Gap {
-        /// When something was last heard of the daemon, as far as is known. If a registration was refused after the gap before,
+        /// When something was last heard of the daemon, as far as is known. If a registration failed after the gap before,
         /// that gap's time: nothing was reported of it since then.
         since: SystemTime,
     },
@@ -109,8 +109,8 @@ pub enum Notice {
 /// registrations, unless others share them.
 ///
 /// The stream ends after an error that says why the connection was closed; at once if nothing was registered for. Over a
-/// supervised connection it goes on after a [`Notice::Gap`]; if the daemon then refuses one of the registrations, that error
-/// comes next, and the others go on.
+/// supervised connection it goes on after a [`Notice::Gap`]; if the daemon then refuses one of the registrations, or dies of it,
+/// that error comes next, and the others go on.
 #[derive(Debug)]
 #[must_use = "dropping a subscription cancels it"]
 pub struct Subscription {

@@ -30,6 +30,7 @@ mod secrets;
 pub mod session;
 pub mod stream;
 mod supervised;
+mod suspects;
 mod wire;
 
 pub use client::{Client, Reply};

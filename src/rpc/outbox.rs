@@ -1,14 +1,14 @@
 //! What is waiting to be written, in order: calls and signs of life first, then the frames of streams in turn.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     io,
     task::{Context, Poll, ready},
 };
 
 use zeroize::Zeroize;
 
-use super::{Wire, lanes::Lanes};
+use super::{Wire, command::Sent, lanes::Lanes};
 use crate::protocol::frame::{self, Descriptor};
 
 /// Frames up to this many bytes in all are joined, so that many waiting calls take one system call.
@@ -81,8 +81,8 @@ impl Outbox {
         self.entries.insert(usize::from(begun), entry);
     }
 
-    /// Returns the serials of the calls that were not written whole, with all descriptors.
-    pub(super) fn unsent(&self) -> HashSet<u32> {
+    /// Returns how much was written of the calls that were not written whole, with all descriptors, by their serials.
+    pub(super) fn unsent(&self) -> HashMap<u32, Sent> {
         self.entries.iter().filter(|entry| !entry.urgent).flat_map(Entry::unsent).collect()
     }
 
@@ -121,18 +121,19 @@ impl Entry {
         self.sent > 0
     }
 
-    /// Returns the serials of the frames that were not written whole.
-    fn unsent(&self) -> impl Iterator<Item = u32> {
+    /// Returns how much was written of the frames that were not written whole, by their serials.
+    fn unsent(&self) -> impl Iterator<Item = (u32, Sent)> {
         let mut rest = self.bytes.as_slice();
-        let mut begin = 0;
+        let mut end = 0;
         std::iter::from_fn(move || {
             let (length, serial) = frame::length_and_serial(rest)?;
             rest = rest.get(length..)?;
-            begin += length;
-            Some((begin, serial))
+            let begin = end;
+            end += length;
+            Some((begin..end, serial))
         })
-        .filter(|(end, _)| *end > self.sent || !self.descriptors.is_empty())
-        .map(|(_, serial)| serial)
+        .filter(|(frame, _)| frame.end > self.sent || !self.descriptors.is_empty())
+        .map(|(frame, serial)| (serial, if frame.start < self.sent { Sent::Partly } else { Sent::Nothing }))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, wire: &mut impl Wire) -> Poll<io::Result<()>> {
@@ -265,16 +266,29 @@ mod tests {
         assert!(one.poll_drained(&mut cx).is_ready() && other.poll_drained(&mut cx).is_ready());
     }
 
+    fn frame(program: u32, serial: u32) -> Vec<u8> {
+        let header = MessageHeader { prog: program, serial, ..call_header(&remote::PROCEDURES[0], 0) };
+        encode(&header, 0, &()).unwrap()
+    }
+
+    #[test]
+    fn calls_that_were_written_in_part_are_told_from_others() {
+        let mut wire = Narrow { room: 30, taken: Vec::new() };
+        let mut outbox = Outbox::new(true);
+        for serial in 0..3 {
+            outbox.push(frame(remote::PROGRAM.number, serial), Vec::new());
+        }
+        assert!(outbox.poll_write(&mut Context::from_waker(Waker::noop()), &mut wire).is_pending());
+        // A frame without arguments has 28 bytes.
+        assert_eq!(outbox.unsent(), HashMap::from([(1, Sent::Partly), (2, Sent::Nothing)]));
+    }
+
     #[test]
     fn a_sign_of_life_that_waits_is_not_taken_for_a_call() {
-        let frame = |program, serial| {
-            let header = MessageHeader { prog: program, serial, ..call_header(&remote::PROCEDURES[0], 0) };
-            encode(&header, 0, &()).unwrap()
-        };
         let mut outbox = Outbox::default();
         outbox.push(frame(remote::PROGRAM.number, 7), Vec::new());
         outbox.push_urgent(frame(keepalive::PROGRAM.number, 0));
-        assert_eq!(outbox.unsent(), HashSet::from([7]));
+        assert_eq!(outbox.unsent(), HashMap::from([(7, Sent::Nothing)]));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tracing::{Instrument, Span};
 use super::{
     Client, Reply,
     client::{encode_call, not_understood},
-    command::{Command, Request, Subscriber},
+    command::{Command, Failure, Request, Subscriber},
     conversation::{Conversation, Trace},
     driver,
     events::{Family, Key},
@@ -74,17 +74,16 @@ impl EventSource {
     }
 }
 
-/// Registers for the events of several sources, within a limit. Also returns which of them the daemon refused, by their
-/// place in `sources`, and why.
-pub(super) async fn register_all(
+/// Registers for the events of several sources, within a limit, and returns what has become of each.
+pub(super) async fn register_each(
     conversation: &Arc<Conversation>,
     sources: &[EventSource],
     queue: &Arc<Queue>,
     limit: Option<Duration>,
-) -> Result<(Vec<Registration>, Vec<(usize, Error)>)> {
+) -> Vec<Result<Registration, Failure>> {
     // On tasks of their own, without a deadline: whoever stops waiting cannot cancel a registration that they have
     // not heard of, so the task hears of it and drops it.
-    let mut registering: Vec<(&ProcedureInfo, JoinHandle<_>)> = sources
+    let registering: Vec<(&ProcedureInfo, JoinHandle<_>)> = sources
         .iter()
         .map(|source| {
             let unsettled = Unsettled::begin(conversation);
@@ -95,23 +94,41 @@ pub(super) async fn register_all(
         })
         .collect();
     let end = limit.and_then(|after| Instant::now().checked_add(after).zip(Some(after)));
-    let (mut registrations, mut refused) = (Vec::new(), Vec::new());
-    for (place, (procedure, registering)) in registering.iter_mut().enumerate() {
-        let registered = match end {
-            None => registering.await,
+    let mut registered = Vec::with_capacity(sources.len());
+    for (procedure, registering) in registering {
+        let done = match end {
+            None => Ok(registering.await),
             Some((end, after)) => timeout_at(end, registering).await.map_err(|_| Error::Timeout {
                 what: procedure.name,
                 after,
                 waiting: Waiting::ForAnswer,
-            })?,
+            }),
         };
-        match registered.map_or_else(|_| Err(conversation.closed_error()), |(registered, _)| registered) {
-            Ok(registration) => registrations.push(registration),
-            Err(error @ Error::Remote(_)) => refused.push((place, error)),
-            Err(error) => return Err(error),
+        registered.push(match done {
+            Ok(Ok((registered, _))) => registered,
+            Ok(Err(_)) => Err(conversation.closed_error().into()),
+            Err(late) => Err(late.into()),
+        });
+    }
+    registered
+}
+
+/// Returns the registrations that there are, and what the daemon has refused, by its place, and why. Any other failure is
+/// one of all: the one of a call that the daemon has most of.
+pub(super) fn all_or_refused(
+    registered: Vec<Result<Registration, Failure>>,
+) -> Result<(Vec<Registration>, Vec<(usize, Error)>), Failure> {
+    let (mut registrations, mut refused, mut failed) = (Vec::new(), Vec::new(), None);
+    for (place, registered) in registered.into_iter().enumerate() {
+        match (registered, &failed) {
+            (Ok(registration), _) => registrations.push(registration),
+            (Err(Failure::Error(error @ Error::Remote(_))), _) => refused.push((place, error)),
+            (Err(Failure::Lost { sent, .. }), Some(Failure::Lost { sent: most, .. })) if sent <= *most => {}
+            (Err(failure), None | Some(Failure::Lost { .. })) => failed = Some(failure),
+            (Err(_), Some(Failure::Error(_))) => {}
         }
     }
-    Ok((registrations, refused))
+    failed.map_or(Ok((registrations, refused)), Err)
 }
 
 /// One reader's share in a registration, which is cancelled when the last one is dropped.
@@ -141,7 +158,7 @@ impl Registration {
         conversation: Arc<Conversation>,
         source: EventSource,
         queue: Arc<Queue>,
-    ) -> Result<Self> {
+    ) -> Result<Self, Failure> {
         let EventSource { family, cancel, cancel_arguments, .. } = source.clone();
         let slot = conversation.registrations.slot(&source.frame);
         let mut state = slot.lock().await;
@@ -180,12 +197,16 @@ impl Drop for Registration {
 }
 
 /// Registers at the daemon and returns what the events are known by.
-async fn register(conversation: &Conversation, source: EventSource, queue: Arc<Queue>) -> Result<i32> {
+async fn register(
+    conversation: &Conversation,
+    source: EventSource,
+    queue: Arc<Queue>,
+) -> Result<i32, Failure> {
     let EventSource { procedure, frame, family, number, .. } = source;
     let subscribe = Some(Subscriber { family, number, queue });
     let request = Request { subscribe, ..Request::new(procedure, frame) };
     let reply = call(conversation, request).await?;
-    driver::event_number(number, &reply).map_err(|error| not_understood(procedure, error))
+    Ok(driver::event_number(number, &reply).map_err(|error| not_understood(procedure, error))?)
 }
 
 async fn cancel_registration(conversation: &Conversation, cancel: &'static ProcedureInfo, arguments: &Bytes) {
@@ -195,10 +216,9 @@ async fn cancel_registration(conversation: &Conversation, cancel: &'static Proce
     }
 }
 
-async fn call(conversation: &Conversation, request: Request) -> Result<Reply> {
+async fn call(conversation: &Conversation, request: Request) -> Result<Reply, Failure> {
     let trace = Trace::begin(request.procedure);
     let reply = conversation.exchange(request, &mut Waiting::ForTurn).instrument(trace.span.clone()).await;
-    let reply = reply.map_err(Error::from);
     trace.end(reply.as_ref());
     reply
 }

@@ -3,7 +3,8 @@
 //! Whoever opens connections drives it, by a [`Supervisor`]: this module only knows what becomes of calls and subscriptions.
 //!
 //! * A call that finds **no conversation** waits for one, for a limited time.
-//! * A call whose conversation ends **before it was written whole** is made again in the next one.
+//! * A call whose conversation ends **before it was written whole** is made again in the next one; if it was begun, three times
+//!   at most.
 //! * One that was written, and has no reply, is made again if its procedure is [safe to repeat](Config::may_repeat). If not, its
 //!   caller is told that the daemon may have carried it out.
 //! * **Events:** a new conversation is not used before everything is registered again. See [`queue`](super::queue).
@@ -30,19 +31,20 @@ use tokio::{
 
 use super::{
     Client, Config, Reply,
-    command::{Command, Failure, Request},
+    command::{Command, Failure, Request, Sent},
     conversation::Conversation,
     events::Subscription,
     queue::Queue,
-    registrations::{EventSource, Registration, register_all},
+    registrations::{EventSource, Registration, all_or_refused, register_each},
+    suspects::Suspects,
 };
 use crate::{
     error::{CloseReason, Error, Result, Waiting},
     protocol::ProcedureInfo,
 };
 
-/// How often a call that is safe to repeat is repeated: it may be what the daemon dies of.
-const MOST_REPEATS: u32 = 3;
+/// How often a call that was begun is made again: it may be what the daemon dies of.
+pub(super) const MOST_REPEATS: u32 = 3;
 
 /// How calls behave while there is no conversation.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,7 @@ pub(super) struct Supervised {
     state: watch::Sender<State>,
     patience: Patience,
     subscriptions: Mutex<Vec<Weak<Lasting>>>,
+    suspects: Suspects,
     /// Held for writing while a conversation is taken into use, so that no subscription is forgotten.
     changing: RwLock<()>,
     passes_descriptors: AtomicBool,
@@ -78,7 +81,7 @@ enum State {
 /// A subscription that outlives the conversations that its events are registered in.
 pub(super) struct Lasting {
     /// Whoever listens keeps the connection, as whoever calls does.
-    _supervised: Arc<Supervised>,
+    supervised: Arc<Supervised>,
     pub(super) queue: Arc<Queue>,
     pub(super) sources: Vec<EventSource>,
     registrations: Mutex<Vec<Registration>>,
@@ -88,13 +91,19 @@ pub(super) struct Lasting {
 #[derive(Debug)]
 pub(super) struct Attempts {
     procedure: &'static ProcedureInfo,
+    /// What is registered ends with the conversation, so that it can be registered again.
+    registers: bool,
     repeats: u32,
     may_have_run: bool,
 }
 
 impl Attempts {
     pub(super) fn new(procedure: &'static ProcedureInfo) -> Self {
-        Self { procedure, repeats: 0, may_have_run: false }
+        Self { procedure, registers: false, repeats: 0, may_have_run: false }
+    }
+
+    fn registering(procedure: &'static ProcedureInfo) -> Self {
+        Self { registers: true, ..Self::new(procedure) }
     }
 
     /// Returns what a deadline ends that passes before there is another conversation.
@@ -119,6 +128,7 @@ impl Supervised {
             state,
             patience,
             subscriptions: Mutex::default(),
+            suspects: Suspects::default(),
             changing: RwLock::default(),
             // Until it is known, the conversation itself refuses them.
             passes_descriptors: AtomicBool::new(true),
@@ -175,8 +185,8 @@ impl Supervised {
             match conversation.exchange(request, waiting).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Error(error)) => return Err(error),
-                Err(Failure::Lost { reason, handed_over }) => {
-                    self.again(&mut attempts, reason.clone(), handed_over)?;
+                Err(Failure::Lost { reason, sent }) => {
+                    self.again(&mut attempts, reason.clone(), sent)?;
                     if only_once {
                         // The descriptors are gone.
                         return Err(attempts.interrupted(Error::Closed(reason)));
@@ -187,21 +197,18 @@ impl Supervised {
     }
 
     /// Decides whether a call whose conversation has ended is to be made again.
-    pub(super) fn again(
-        &self,
-        attempts: &mut Attempts,
-        reason: CloseReason,
-        handed_over: bool,
-    ) -> Result<()> {
-        attempts.may_have_run |= handed_over;
+    pub(super) fn again(&self, attempts: &mut Attempts, reason: CloseReason, sent: Sent) -> Result<()> {
+        attempts.may_have_run |= sent == Sent::Wholly;
         if let Some(reason) = self.end_reason() {
             return Err(Error::Closed(reason));
         }
-        if !handed_over {
+        if sent == Sent::Nothing {
             return Ok(());
         }
         attempts.repeats += 1;
-        if attempts.repeats > MOST_REPEATS || !(self.patience.may_repeat)(attempts.procedure) {
+        let may_repeat =
+            sent == Sent::Partly || attempts.registers || (self.patience.may_repeat)(attempts.procedure);
+        if attempts.repeats > MOST_REPEATS || !may_repeat {
             return Err(attempts.interrupted(Error::Closed(reason)));
         }
         tracing::debug!(procedure = attempts.procedure.name, %reason, "repeating");
@@ -219,7 +226,7 @@ impl Supervised {
         let Some(first) = sources.first() else {
             return Ok((Subscription::new(Queue::new(capacity), Vec::new(), on_error), Vec::new()));
         };
-        let attempts = Attempts::new(first.procedure);
+        let mut attempts = Attempts::registering(first.procedure);
         loop {
             *waiting = Waiting::ForReconnection;
             self.conversation(&attempts).await?;
@@ -227,20 +234,19 @@ impl Supervised {
             let Some(conversation) = self.current() else { continue };
             *waiting = Waiting::ForAnswer;
             let queue = Queue::lasting(capacity);
-            match register_all(&conversation, sources, &queue, None).await {
+            match all_or_refused(register_each(&conversation, sources, &queue, None).await) {
                 Ok((registrations, refused)) => {
                     let is_refused = |place| refused.iter().any(|(refused, _)| *refused == place);
                     let kept = sources.iter().enumerate().filter(|(place, _)| !is_refused(*place));
                     let sources = kept.map(|(_, source)| source.clone()).collect();
                     let registrations = Mutex::new(registrations);
                     let lasting =
-                        Arc::new(Lasting { _supervised: self.clone(), queue, sources, registrations });
+                        Arc::new(Lasting { supervised: self.clone(), queue, sources, registrations });
                     self.remember(&lasting);
                     return Ok((Subscription::lasting(lasting, on_error), refused));
                 }
-                // Registering is safe to repeat: what was registered has ended with the conversation.
-                Err(Error::Closed(_)) if !conversation.is_open() && self.end_reason().is_none() => {}
-                Err(error) => return Err(error),
+                Err(Failure::Lost { reason, sent }) => self.again(&mut attempts, reason, sent)?,
+                Err(Failure::Error(error)) => return Err(error),
             }
         }
     }
@@ -265,14 +271,17 @@ impl Supervised {
         let _changing = self.changing.write().await;
         let subscriptions = self.subscriptions();
         let queues: Vec<_> = subscriptions.iter().map(|subscription| subscription.queue.renewed()).collect();
+        let one_by_one = self.suspects.at_once() == 1;
         let mut renewing = JoinSet::new();
         for (subscription, queue) in subscriptions.iter().zip(&queues) {
             let renewed = subscription.clone().renew(conversation.clone(), queue.clone());
             renewing.spawn_on(renewed, &self.runtime);
+            if one_by_one {
+                all_done(&mut renewing).await?;
+            }
         }
-        while let Some(renewed) = renewing.join_next().await {
-            renewed.unwrap_or_else(|_| Err(Error::Closed(CloseReason::Runtime)))?;
-        }
+        all_done(&mut renewing).await?;
+        self.suspects.settle();
         self.passes_descriptors.store(conversation.passes_descriptors, Ordering::Relaxed);
         let mut adopted = false;
         self.state.send_modify(|state| {
@@ -349,11 +358,25 @@ impl fmt::Debug for Lasting {
 }
 
 impl Lasting {
-    /// Registers for everything again. What the daemon refuses now, the reader is told, and it is tried again the next time.
+    /// Registers for everything again. What the daemon refuses now, or has ended too many conversations for, the reader is
+    /// told, and it is tried again the next time.
     async fn renew(self: Arc<Self>, conversation: Arc<Conversation>, queue: Arc<Queue>) -> Result<()> {
-        let (registrations, refused) = register_all(&conversation, &self.sources, &queue, None).await?;
-        for (_, error) in refused {
-            queue.refuse(error);
+        let suspects = &self.supervised.suspects;
+        let mut registrations = Vec::new();
+        for sources in self.sources.chunks(suspects.at_once()) {
+            if let Some(error) = sources.iter().find_map(|source| suspects.refusal(source)) {
+                queue.refuse(error);
+                continue;
+            }
+            let registered = register_each(&conversation, sources, &queue, None).await;
+            for (source, registered) in sources.iter().zip(&registered) {
+                if let Err(Failure::Lost { reason, sent: Sent::Partly | Sent::Wholly }) = registered {
+                    suspects.add(source, reason);
+                }
+            }
+            let (registered, refused) = all_or_refused(registered)?;
+            registrations.extend(registered);
+            refused.into_iter().for_each(|(_, error)| queue.refuse(error));
         }
         self.keep(registrations);
         Ok(())
@@ -371,6 +394,15 @@ impl Lasting {
         // They would keep the conversation.
         self.keep(Vec::new());
     }
+}
+
+/// Waits for all of them, even if one has failed: others may have more to say of why.
+async fn all_done(renewing: &mut JoinSet<Result<()>>) -> Result<()> {
+    let mut done = Ok(());
+    while let Some(renewed) = renewing.join_next().await {
+        done = done.and(renewed.unwrap_or_else(|_| Err(Error::Closed(CloseReason::Runtime))));
+    }
+    done
 }
 
 /// Gives a supervised client its conversations. It does not keep the client alive.

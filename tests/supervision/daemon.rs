@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,9 @@ struct Shared {
     calls: Mutex<HashMap<i32, usize>>,
     called: watch::Sender<usize>,
     callbacks: AtomicI32,
+    /// It hangs up when it has read the beginning of a long call.
+    cuts_long_calls: AtomicBool,
+    cuts: AtomicUsize,
     /// How many conversations are open.
     conversations: watch::Sender<usize>,
     /// What all conversations are told to do: to end, or to report an event to the callback.
@@ -76,6 +79,8 @@ impl Daemon {
             calls: Mutex::default(),
             called: watch::Sender::new(0),
             callbacks: AtomicI32::new(0),
+            cuts_long_calls: AtomicBool::new(false),
+            cuts: AtomicUsize::new(0),
             conversations: watch::Sender::new(0),
             orders: broadcast::channel(16).0,
         };
@@ -138,6 +143,16 @@ impl Daemon {
         };
     }
 
+    /// Has the connection ended from now on when the beginning of a long call was read, or no longer.
+    pub(crate) fn cut_long_calls(&self, cuts: bool) {
+        self.shared.cuts_long_calls.store(cuts, Ordering::Relaxed);
+    }
+
+    /// Returns how often that was done.
+    pub(crate) fn cuts(&self) -> usize {
+        self.shared.cuts.load(Ordering::Relaxed)
+    }
+
     /// Tells how many conversations are open.
     pub(crate) fn conversations(&self) -> watch::Receiver<usize> {
         self.shared.conversations.subscribe()
@@ -198,7 +213,7 @@ impl Conversation {
                     Ok(Order::Report) => self.report().await,
                     _ => return,
                 },
-                frame = receive(&mut self.stream, &mut decoder) => {
+                frame = receive(&mut self.stream, &mut decoder, &self.shared) => {
                     let Some(frame) = frame else { return };
                     if !self.answer(&frame).await {
                         return;
@@ -261,6 +276,10 @@ impl Conversation {
                 let reply = remote::ConnectDomainEventCallbackRegisterAnyRet { callback_id };
                 self.reply(call, &reply).await;
             }
+            Procedure::CONNECT_NETWORK_EVENT_REGISTER_ANY => {
+                let callback_id = self.shared.callbacks.fetch_add(1, Ordering::Relaxed);
+                self.reply(call, &remote::ConnectNetworkEventRegisterAnyRet { callback_id }).await;
+            }
             _ => self.reply(call, &()).await,
         }
         true
@@ -307,10 +326,15 @@ fn refusal() -> MessageError {
     MessageError { code: 38, domain: 7, message: Some("no".to_owned()), level: 2, ..Default::default() }
 }
 
-async fn receive(stream: &mut UnixStream, decoder: &mut FrameDecoder) -> Option<Frame> {
+async fn receive(stream: &mut UnixStream, decoder: &mut FrameDecoder, shared: &Shared) -> Option<Frame> {
     loop {
         if let Some(frame) = decoder.next().unwrap() {
             return Some(frame);
+        }
+        // A short call is read at once.
+        if decoder.is_mid_frame() && shared.cuts_long_calls.load(Ordering::Relaxed) {
+            shared.cuts.fetch_add(1, Ordering::Relaxed);
+            return None;
         }
         let count = stream.read(decoder.spare()).await.ok()?;
         if count == 0 {

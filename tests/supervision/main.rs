@@ -22,6 +22,9 @@ use tokio::task::JoinHandle;
 
 use self::daemon::{Act, Daemon, hasty, in_time};
 
+/// What events of domains are registered for by.
+const REGISTER: Procedure = Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY;
+
 /// A call that must not be made twice.
 fn reboot() -> remote::DomainRebootArgs {
     remote::DomainRebootArgs { dom: daemon::web(), flags: 0 }
@@ -43,6 +46,7 @@ async fn next(events: &mut Events) -> &'static str {
         Some(Ok(Event::Domain(DomainEvent::Reboot { .. }))) => "reboot",
         Some(Ok(Event::Gap { .. })) => "gap",
         Some(Err(Error::Remote(_))) => "refused",
+        Some(Err(Error::Interrupted { .. })) => "interrupted",
         Some(Err(Error::Closed(_))) => "closed",
         None => "end",
         other => panic!("{other:?}"),
@@ -133,6 +137,58 @@ async fn a_call_that_may_have_been_carried_out_is_not_made_again_where_that_does
 }
 
 #[tokio::test]
+async fn a_call_that_the_daemon_dies_of_before_it_has_it_all_is_not_made_for_ever() {
+    let daemon = Daemon::start("cut");
+    let connection = daemon.supervised().await;
+    daemon.cut_long_calls(true);
+    // More than a socket takes at once, and not safe to repeat.
+    let long = remote::DomainDefineXmlArgs { xml: "x".repeat(3 << 20) };
+    let error = in_time(connection.client().call(long)).await.unwrap_err();
+    assert!(matches!(error, Error::Interrupted { may_have_run: false, .. }), "{error:?}");
+    assert!(matches!(error.close_reason(), Some(CloseReason::Eof)), "{error:?}");
+    assert_eq!(daemon.cuts(), 4);
+    assert!(in_time(connection.lib_version()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_registration_that_the_daemon_dies_of_is_not_made_for_ever() {
+    let daemon = Daemon::start("deadlyevent");
+    let connection = daemon.supervised().await;
+    daemon.act(REGISTER, Act::HangUp);
+    let error = in_time(connection.events().domain_reboot().subscribe()).await.unwrap_err();
+    assert!(matches!(error, Error::Interrupted { may_have_run: true, .. }), "{error:?}");
+    assert_eq!(daemon.calls(REGISTER), 4);
+    assert!(in_time(connection.lib_version()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_registration_that_the_daemon_dies_of_is_left_out_of_the_return() {
+    let mut daemon = Daemon::start("leftout");
+    let connection = daemon.supervised().await;
+    let mut deadly = listening(&connection).await;
+    let mut networks = connection.events().network_lifecycle().subscribe().await.unwrap();
+    daemon.act(REGISTER, Act::HangUp);
+    let first = absence(&mut daemon, &connection).await;
+    let unwatched = gap(&mut deadly).await;
+    assert!(first.contains(&unwatched), "{unwatched:?}, lost during {first:?}");
+    assert_eq!(next(&mut deadly).await, "interrupted");
+    assert_eq!(daemon.calls(REGISTER), 1 + 4);
+    // The others are there.
+    assert_eq!(next(&mut networks).await, "gap");
+    assert!(in_time(connection.lib_version()).await.is_ok());
+    // It is tried again the next time, once.
+    absence(&mut daemon, &connection).await;
+    assert_eq!((next(&mut deadly).await, next(&mut deadly).await), ("gap", "interrupted"));
+    assert_eq!(next(&mut networks).await, "gap");
+    assert_eq!(daemon.calls(REGISTER), 1 + 4 + 1);
+    daemon.act(REGISTER, None);
+    absence(&mut daemon, &connection).await;
+    assert_eq!(gap(&mut deadly).await, unwatched, "nothing was reported since then");
+    daemon.report();
+    assert_eq!(next(&mut deadly).await, "reboot");
+}
+
+#[tokio::test]
 async fn a_call_that_was_not_sent_is_made_after_the_return_even_if_it_is_not_safe_to_repeat() {
     let daemon = Daemon::start("unsent");
     let connection = daemon.supervised().await;
@@ -172,7 +228,7 @@ async fn streams_of_events_have_one_gap_for_each_loss() {
         }
     }
     // Equal registrations are one.
-    assert_eq!(daemon.calls(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY), 4);
+    assert_eq!(daemon.calls(REGISTER), 4);
 }
 
 #[tokio::test]
@@ -192,10 +248,10 @@ async fn a_daemon_that_goes_while_events_are_registered_again_makes_no_second_ga
     let daemon = Daemon::start("twice");
     let connection = daemon.supervised().await;
     let mut events = listening(&connection).await;
-    daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, Act::HangUp);
+    daemon.act(REGISTER, Act::HangUp);
     daemon.hang_up();
-    daemon.wait_for_calls(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, 3).await;
-    daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, None);
+    daemon.wait_for_calls(REGISTER, 3).await;
+    daemon.act(REGISTER, None);
     assert_eq!(next(&mut events).await, "gap");
     daemon.report();
     assert_eq!(next(&mut events).await, "reboot");
@@ -206,12 +262,12 @@ async fn a_registration_that_is_refused_after_the_return_is_told_and_tried_again
     let mut daemon = Daemon::start("refused");
     let connection = daemon.supervised().await;
     let mut events = listening(&connection).await;
-    daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, Act::Refuse);
+    daemon.act(REGISTER, Act::Refuse);
     let first = absence(&mut daemon, &connection).await;
     let unwatched = gap(&mut events).await;
     assert!(first.contains(&unwatched), "{unwatched:?}, lost during {first:?}");
     assert_eq!(next(&mut events).await, "refused");
-    daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, None);
+    daemon.act(REGISTER, None);
     absence(&mut daemon, &connection).await;
     assert_eq!(gap(&mut events).await, unwatched, "nothing was reported since then");
     daemon.report();
@@ -321,9 +377,9 @@ async fn a_connection_that_is_not_taken_into_use_is_ended() {
     let daemon = Daemon::start("unused");
     let connection = daemon.supervised().await;
     let _events = listening(&connection).await;
-    daemon.act(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, Act::Ignore);
+    daemon.act(REGISTER, Act::Ignore);
     daemon.hang_up();
-    daemon.wait_for_calls(Procedure::CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, 2).await;
+    daemon.wait_for_calls(REGISTER, 2).await;
     connection.supervision().unwrap().stop();
     in_time(daemon.conversations().wait_for(|open| *open == 0)).await.unwrap();
 }

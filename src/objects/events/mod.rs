@@ -93,8 +93,8 @@ pub enum Event {
 }
 
 /// Events as a stream. Dropping it cancels the subscription. It ends after an error that says why the connection was
-/// closed. Over a [supervised](crate::supervision) connection it goes on after [`Event::Gap`], and after an error of the daemon
-/// that may follow it: a registration that it refuses now.
+/// closed. Over a [supervised](crate::supervision) connection it goes on after [`Event::Gap`], and after an error that may
+/// follow it: of a registration that the daemon refuses now, or dies of.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels the subscription"]
 pub struct Events {

@@ -22,13 +22,13 @@
 //! * **The connection and all objects that come from it** go on working. Opening it again does what the first opening did:
 //!   the way to the daemon, authentication (whoever was asked for credentials is asked again), keepalive.
 //! * **Calls** that are made while the connection is down wait for it, as long as [`Policy::wait`] says and their own deadline
-//!   allows. One that was on its way is made again if it was not sent yet, or if [`ledger`](crate::ledger) says of its procedure
-//!   that repeating it is safe: three times at most, as it may be what the daemon dies of. All others fail with
+//!   allows. One that was on its way is made again if it was not sent whole, or if [`ledger`](crate::ledger) says of its procedure
+//!   that repeating it is safe: three times at most if it was begun, as it may be what the daemon dies of. All others fail with
 //!   [`Error::Interrupted`], which says whether the daemon may have carried them out.
 //! * **Events** are registered for again, and each stream gets one [`Event::Gap`](crate::Event::Gap) at the place where
 //!   some may be missing. Calls go on only once all events are registered for, so what is asked after the gap is up to date. A
-//!   registration that is refused then is told as an error behind the gap; the stream goes on with the others, and it is
-//!   tried again the next time.
+//!   registration that is refused then, or that four connections in a row end with, is told as an error behind the gap; the
+//!   stream goes on with the others, and it is tried again the next time.
 //! * **Data streams, migrations and their like** belong to the connection that they were begun on, and fail with it.
 //! * What belonged to the daemon's side of the connection is gone with it: domains that were started to be destroyed with it
 //!   (`AUTODESTROY`), the agent's response timeout, the test driver's domains.
