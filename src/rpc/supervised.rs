@@ -174,14 +174,16 @@ impl Supervised {
 
     /// Makes a call, over several conversations if need be.
     pub(super) async fn exchange(&self, request: Request, waiting: &mut Waiting) -> Result<Reply> {
-        let Request { procedure, frame, mut descriptors, .. } = request;
+        // What opens a stream or registers for events is bound to one conversation, and made there.
+        let Request { procedure, frame, mut descriptors, out_of_turn, subscribe: _, stream: _ } = request;
         let only_once = !descriptors.is_empty();
         let mut attempts = Attempts::new(procedure);
         loop {
             *waiting = attempts.waiting();
             let conversation = self.conversation(&attempts).await?;
             let descriptors = std::mem::take(&mut descriptors);
-            let request = Request { descriptors, ..Request::new(procedure, frame.bytes().to_vec()) };
+            let request =
+                Request { descriptors, out_of_turn, ..Request::new(procedure, frame.bytes().to_vec()) };
             match conversation.exchange(request, waiting).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Error(error)) => return Err(error),
