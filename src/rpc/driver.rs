@@ -4,14 +4,16 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{mpsc, watch},
+    task::coop::unconstrained,
     time::Sleep,
 };
 
@@ -112,14 +114,7 @@ impl<W: Wire> Driver<W> {
         for (serial, waiter) in std::mem::take(&mut self.session).into_waiters() {
             waiter.fail(&reason, unsent.get(&serial).copied().unwrap_or(Sent::Wholly));
         }
-        self.commands.close();
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Call(call) => call.waiter.fail(&reason, Sent::Nothing),
-                Command::Send { link, .. } => link.fail(Error::Closed(reason.clone())),
-                _ => {}
-            }
-        }
+        self.turn_away(&reason);
     }
 
     /// Does all that can be done now; ready when the connection has ended.
@@ -479,10 +474,28 @@ impl<W: Wire> Driver<W> {
     }
 }
 
+impl<W> Driver<W> {
+    /// Tells those whose commands were not taken, and takes no more.
+    fn turn_away(&mut self, reason: &CloseReason) {
+        self.commands.close();
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match pin!(unconstrained(self.commands.recv())).poll(&mut cx) {
+                Poll::Ready(Some(Command::Call(call))) => call.waiter.fail(reason, Sent::Nothing),
+                Poll::Ready(Some(Command::Send { link, .. })) => link.fail(Error::Closed(reason.clone())),
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => return,
+                // Another thread was let in before, and is about to put its command here.
+                Poll::Pending => thread::yield_now(),
+            }
+        }
+    }
+}
+
 impl<W> Drop for Driver<W> {
     fn drop(&mut self) {
         // Only where the runtime was shut down with the connection open; after run() there is nobody left.
-        let reason = self.closing.borrow().clone().unwrap_or_else(|| match std::thread::panicking() {
+        let reason = self.closing.borrow().clone().unwrap_or_else(|| match thread::panicking() {
             true => CloseReason::Io(Arc::new(io::Error::other(
                 "the connection's task panicked; please report it",
             ))),
@@ -492,9 +505,10 @@ impl<W> Drop for Driver<W> {
         self.links.close(&reason);
         self.closing.send_if_modified(|closed| {
             let first = closed.is_none();
-            closed.get_or_insert(reason);
+            closed.get_or_insert_with(|| reason.clone());
             first
         });
+        self.turn_away(&reason);
     }
 }
 
