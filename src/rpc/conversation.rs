@@ -1,10 +1,15 @@
 //! One conversation, as the handles see it: the way to its driver, and what they share.
 
-use std::{fmt, future::Future, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
 };
 use tracing::{Instrument, Span, field};
 
@@ -66,26 +71,63 @@ impl Conversation {
         if *waiting != Waiting::ForAnswer {
             *waiting = Waiting::ForTurn;
         }
-        let permit = if request.out_of_turn { None } else { Some(self.turn().await?) };
-        let (reply, replied) = oneshot::channel();
-        let Request { procedure, frame, descriptors, subscribe, stream, .. } = request;
-        let waiter = Waiter { reply, subscribe, stream, permit };
-        let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
-        if self.commands.send(command).is_err() {
-            return Err(self.lost(Sent::Nothing));
-        }
+        let permit = match request.out_of_turn {
+            true => None,
+            false => Some(self.turn().await.map_err(|_| self.turned_away())?),
+        };
+        let replied = self.ask(request, permit)?;
         *waiting = Waiting::ForAnswer;
         // A driver that is gone without a word was dropped by its runtime, with whatever it had written.
         replied.await.unwrap_or_else(|_| Err(self.lost(Sent::Wholly)))
     }
 
+    /// Does what [`exchange`](Self::exchange) does, for whoever is not to keep the conversation while they wait.
+    pub(super) async fn exchange_in(conversation: &Weak<Self>, request: Request) -> Result<Reply, Failure> {
+        let turn = Self::upgrade(conversation)?.turn();
+        let permit = turn.await;
+        let replied = {
+            let conversation = Self::upgrade(conversation)?;
+            let permit = permit.map_err(|_| conversation.turned_away())?;
+            conversation.ask(request, Some(permit))?
+        };
+        match replied.await {
+            Ok(reply) => reply,
+            Err(_) => Err(Self::upgrade(conversation)?.lost(Sent::Wholly)),
+        }
+    }
+
+    /// Returns a conversation that others keep.
+    ///
+    /// # Errors
+    /// Nobody does any more.
+    pub(super) fn upgrade(conversation: &Weak<Self>) -> Result<Arc<Self>, Failure> {
+        conversation.upgrade().ok_or(Failure::Lost { reason: CloseReason::Client, sent: Sent::Nothing })
+    }
+
+    /// Sends a call, and returns where its reply will be.
+    fn ask(
+        &self,
+        request: Request,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<oneshot::Receiver<Result<Reply, Failure>>, Failure> {
+        let (reply, replied) = oneshot::channel();
+        let Request { procedure, frame, descriptors, subscribe, stream, .. } = request;
+        let waiter = Waiter { reply, subscribe, stream, permit };
+        let command = Command::Call(CallCommand { procedure, frame, descriptors, waiter });
+        self.commands.send(command).map_err(|_| self.lost(Sent::Nothing))?;
+        Ok(replied)
+    }
+
     /// Waits for the turn of a call. Turns are taken in the order in which they are asked for.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        // Only `begin_leaving` closes the semaphore: when the connection ends, those who have permits give them back.
-        self.permits.clone().acquire_owned().await.map_err(|_| {
-            let reason = self.close_reason().unwrap_or(CloseReason::Client);
-            Failure::Lost { reason, sent: Sent::Nothing }
-        })
+    fn turn(&self) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + use<> {
+        self.permits.clone().acquire_owned()
+    }
+
+    /// Why there are no turns any more. Only `begin_leaving` closes the semaphore: when the connection ends, those who have
+    /// permits give them back.
+    fn turned_away(&self) -> Failure {
+        let reason = self.close_reason().unwrap_or(CloseReason::Client);
+        Failure::Lost { reason, sent: Sent::Nothing }
     }
 
     /// Begins no more calls, but for the last one: those that wait for their turn end with [`CloseReason::Client`].

@@ -5,6 +5,8 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::{Instrument, Span};
 
@@ -31,6 +33,9 @@ use crate::{
     protocol::{Call, ProcedureInfo},
     xdr,
 };
+
+/// How long a registering or cancelling that the daemon does not answer keeps a connection that nobody else holds.
+const KEEPING: Duration = Duration::from_secs(5);
 
 /// What to register for: the call that does it, how its events are known, and the call that cancels it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,10 +92,11 @@ pub(super) async fn register_each(
         .iter()
         .map(|source| {
             let unsettled = Unsettled::begin(conversation);
-            let begin = Registration::begin(conversation.clone(), source.clone(), queue.clone());
+            let begin = Registration::begin(Arc::downgrade(conversation), source.clone(), queue.clone());
             // If nobody takes them, the registration is dropped first, and so settled once it is cancelled.
             let begin = async move { (begin.await, unsettled) };
-            (source.procedure, conversation.runtime.spawn(begin.instrument(Span::current())))
+            let begin = keeping(conversation.clone(), begin).instrument(Span::current());
+            (source.procedure, conversation.runtime.spawn(begin))
         })
         .collect();
     let end = limit.and_then(|after| Instant::now().checked_add(after).zip(Some(after)));
@@ -155,20 +161,21 @@ struct State {
 impl Registration {
     /// Registers, or takes a share in the registration that is there.
     pub(super) async fn begin(
-        conversation: Arc<Conversation>,
+        conversation: Weak<Conversation>,
         source: EventSource,
         queue: Arc<Queue>,
     ) -> Result<Self, Failure> {
         let EventSource { family, cancel, cancel_arguments, .. } = source.clone();
-        let slot = conversation.registrations.slot(&source.frame);
+        let slot = Conversation::upgrade(&conversation)?.registrations.slot(&source.frame);
         let mut state = slot.lock().await;
         let number = match state.number {
             Some(number) => {
-                conversation.join((family, number), queue.clone()).await?;
+                Conversation::upgrade(&conversation)?.join((family, number), queue.clone()).await?;
                 number
             }
             None => register(&conversation, source, queue.clone()).await?,
         };
+        let conversation = Conversation::upgrade(&conversation)?;
         *state = State { number: Some(number), readers: state.readers + 1 };
         drop(state);
         let cancel_arguments = match cancel_arguments {
@@ -181,24 +188,37 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.conversation.command(Command::Leave { key: self.key, queue: self.queue.clone() });
-        let (unsettled, slot) = (Unsettled::begin(&self.conversation), self.slot.clone());
+        let conversation = self.conversation.clone();
+        conversation.command(Command::Leave { key: self.key, queue: self.queue.clone() });
+        let (unsettled, slot) = (Unsettled::begin(&conversation), self.slot.clone());
         let (cancel, arguments) = (self.cancel, self.cancel_arguments.clone());
-        // On a task of its own, so that it waits its turn like every call, whoever drops this and wherever.
-        self.conversation.runtime.clone().spawn(async move {
+        let cancelling = async move {
             let mut state = slot.lock().await;
             state.readers = state.readers.saturating_sub(1);
             if state.readers == 0 {
                 state.number = None;
                 cancel_registration(&unsettled.conversation, cancel, &arguments).await;
             }
-        });
+        };
+        // On a task of its own, so that it waits its turn like every call, whoever drops this and wherever.
+        conversation.runtime.clone().spawn(keeping(conversation, cancelling));
     }
+}
+
+/// Does `doing`, which does not keep the conversation, and keeps it for a limited time. After that, the daemon's answer
+/// only matters to whoever else holds it.
+async fn keeping<T>(conversation: Arc<Conversation>, doing: impl Future<Output = T>) -> T {
+    let mut doing = pin!(doing);
+    if let Ok(done) = timeout(KEEPING, doing.as_mut()).await {
+        return done;
+    }
+    drop(conversation);
+    doing.await
 }
 
 /// Registers at the daemon and returns what the events are known by.
 async fn register(
-    conversation: &Conversation,
+    conversation: &Weak<Conversation>,
     source: EventSource,
     queue: Arc<Queue>,
 ) -> Result<i32, Failure> {
@@ -209,16 +229,20 @@ async fn register(
     Ok(driver::event_number(number, &reply).map_err(|error| not_understood(procedure, error))?)
 }
 
-async fn cancel_registration(conversation: &Conversation, cancel: &'static ProcedureInfo, arguments: &Bytes) {
+async fn cancel_registration(
+    conversation: &Weak<Conversation>,
+    cancel: &'static ProcedureInfo,
+    arguments: &Bytes,
+) {
     let Ok(frame) = encode_call(cancel, arguments, 0) else { return };
     if let Err(error) = call(conversation, Request::new(cancel, frame)).await {
         tracing::debug!(%error, procedure = cancel.name, "a registration for events was not cancelled");
     }
 }
 
-async fn call(conversation: &Conversation, request: Request) -> Result<Reply, Failure> {
+async fn call(conversation: &Weak<Conversation>, request: Request) -> Result<Reply, Failure> {
     let trace = Trace::begin(request.procedure);
-    let reply = conversation.exchange(request, &mut Waiting::ForTurn).instrument(trace.span.clone()).await;
+    let reply = Conversation::exchange_in(conversation, request).instrument(trace.span.clone()).await;
     trace.end(reply.as_ref());
     reply
 }
@@ -236,12 +260,12 @@ impl Client {
     }
 }
 
-async fn keep_registered(conversation: &Conversation, source: EventSource) -> Result<()> {
+async fn keep_registered(conversation: &Arc<Conversation>, source: EventSource) -> Result<()> {
     let slot = conversation.registrations.slot(&source.frame);
     let mut state = slot.lock().await;
     if state.number.is_none() {
         let (family, queue) = (source.family, Queue::new(1));
-        let number = register(conversation, source, queue.clone()).await?;
+        let number = register(&Arc::downgrade(conversation), source, queue.clone()).await?;
         conversation.command(Command::Leave { key: (family, number), queue });
         state.number = Some(number);
     }
@@ -253,19 +277,21 @@ async fn keep_registered(conversation: &Conversation, source: EventSource) -> Re
 
 /// A registering or cancelling that is on its way until this is dropped.
 struct Unsettled {
-    conversation: Arc<Conversation>,
+    conversation: Weak<Conversation>,
 }
 
 impl Unsettled {
     fn begin(conversation: &Arc<Conversation>) -> Self {
         conversation.registrations.unsettled.send_modify(|count| *count += 1);
-        Self { conversation: conversation.clone() }
+        Self { conversation: Arc::downgrade(conversation) }
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.conversation.registrations.unsettled.send_modify(|count| *count -= 1);
+        if let Some(conversation) = self.conversation.upgrade() {
+            conversation.registrations.unsettled.send_modify(|count| *count -= 1);
+        }
     }
 }
 

@@ -116,3 +116,48 @@ async fn a_daemon_that_does_not_answer_goodbye_is_left_in_time() {
         assert!(matches!(call.await.unwrap().unwrap_err().close_reason(), Some(CloseReason::Client)));
     }
 }
+
+/// Waits for the end of the connection, and gives signs of life until then, but no answers.
+async fn until_gone(mut daemon: Daemon) {
+    while let Some(frame) = daemon.receive().await {
+        if frame.header.prog == keepalive::PROGRAM.number {
+            let header = MessageHeader { proc: keepalive::Procedure::PONG.0, ..frame.header };
+            daemon.send(header, &()).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_does_not_answer_what_events_take_is_left_in_time() {
+    #[derive(PartialEq)]
+    enum Unanswered {
+        Registration,
+        Cancelling,
+        CallsBeforeIt,
+    }
+    use Unanswered::*;
+    for unanswered in [Registration, Cancelling, CallsBeforeIt] {
+        let (connection, mut daemon) = connect_by_hand().await;
+        let subscribing = tokio::spawn(connection.events().domain_lifecycle().subscribe());
+        let register = daemon.receive().await.unwrap();
+        assert_eq!(register.header.proc, REGISTER.0);
+        if unanswered == Registration {
+            subscribing.abort();
+            assert!(subscribing.await.unwrap_err().is_cancelled());
+        } else {
+            daemon.reply(&register, &7i32).await;
+            let events = subscribing.await.unwrap().unwrap();
+            if unanswered == CallsBeforeIt {
+                for call in ask(&connection, 4) {
+                    daemon.receive().await.unwrap();
+                    call.abort();
+                }
+            }
+            drop(events);
+        }
+        let begun = tokio::time::Instant::now();
+        drop(connection);
+        until_gone(daemon).await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+}
