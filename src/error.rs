@@ -224,7 +224,8 @@ impl Error {
     }
 
     /// Tells whether the daemon may have carried out the call that has failed so: the connection ended or the deadline passed
-    /// while the answer was on its way. If not, it has not, or not wholly, and says so.
+    /// while the answer was on its way. If not, it has not, or not wholly, and says so. [`Closed`](Self::Closed) does not tell
+    /// whether the call was sent before the connection ended, so that it counts as sent.
     #[must_use]
     pub fn may_have_run(&self) -> bool {
         match self {
