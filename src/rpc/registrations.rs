@@ -119,11 +119,14 @@ pub(super) async fn register_each(
     registered
 }
 
-/// Returns the registrations that there are, and what the daemon has refused, by its place, and why. Any other failure is
+/// What the daemon has refused, by its place, and why.
+type Refused = Vec<(usize, Error)>;
+
+/// Returns the registrations that there are, and what was refused. Any other failure is
 /// one of all: the one of a call that the daemon has most of.
 pub(super) fn all_or_refused(
     registered: Vec<Result<Registration, Failure>>,
-) -> Result<(Vec<Registration>, Vec<(usize, Error)>), Failure> {
+) -> Result<(Vec<Registration>, Refused), Failure> {
     let (mut registrations, mut refused, mut failed) = (Vec::new(), Vec::new(), None);
     for (place, registered) in registered.into_iter().enumerate() {
         match (registered, &failed) {
