@@ -40,20 +40,22 @@ fn what_is_not_there_is_told_at_once() {
         let daemon = listening();
         network::of(&daemon, async || {
             wait_for_port(16509).await;
-            for (uri, address, essential, transient) in [
-                ("test+tcp://127.0.0.1:16500/default", "127.0.0.1:16500", "nobody listens", true),
-                ("test+tcp://[::1]:16500/default", "[::1]:16500", "nobody listens", true),
-                ("test+tcp://192.0.2.1/default", "192.0.2.1:16509", "no way to the host", true),
-                ("test+tcp://no-such-host.invalid/default", "no-such-host.invalid:16509", "resolved", false),
+            for (uri, address, essential) in [
+                ("test+tcp://127.0.0.1:16500/default", "127.0.0.1:16500", "nobody listens"),
+                ("test+tcp://[::1]:16500/default", "[::1]:16500", "nobody listens"),
+                ("test+tcp://192.0.2.1/default", "192.0.2.1:16509", "no way to the host"),
+                ("test+tcp://no-such-host.invalid/default", "no-such-host.invalid:16509", "resolved"),
             ] {
                 let asked = Instant::now();
                 let error = Connection::open(uri).await.expect_err(uri);
                 assert!(asked.elapsed() < Duration::from_secs(20), "{uri}: {:?}", asked.elapsed());
                 let said = error.to_string();
                 assert!(said.contains(address) && said.contains(essential), "{essential:?}: {said}");
-                assert_eq!(error.is_transient(), transient, "{error:?}");
                 assert!(!said.contains('\n') && !said.ends_with('.'), "one sentence: {said}");
-                assert!(daemon.virsh_connects(uri).is_err(), "{uri}");
+                let theirs = daemon.virsh_connects(uri).expect_err(uri);
+                // There is no way to a name server, but some machines know without one that there is no such host.
+                let transient = !theirs.contains("Name or service not known");
+                assert_eq!(error.is_transient(), transient, "{error:?}; virsh: {theirs}");
             }
         });
     });
