@@ -19,7 +19,7 @@
 //! | [`download_to`](crate::StorageVol::download_to), [`upload_from`](crate::StorageVol::upload_from) | the stream's or the connection's end, and that of the file system | the transfer is broken off; what was written stays |
 //! | a reader of a stream who takes nothing, while others wait | 30 s, then its stream fails | |
 //! | the agent of a [`guest`](crate::guest), a program in it, its address | the deadline that the builder or method says | what was begun in the guest goes on, unless the method says otherwise |
-//! | a [migration](crate::migration) | its [`timeout`](crate::migration::Migration::timeout) (none), else either connection's end | it is cancelled, and both sides are cleaned up |
+//! | a [migration](crate::migration) | its [`timeout`](crate::migration::Migration::timeout) (none), and 5 s more for a daemon that does not answer before the domain is sent; else either connection's end | it is cancelled, and both sides are cleaned up |
 //! | [`Connection::close`] | 5 s for subscriptions on their way, 5 s for the answer, 4 s for the last bytes | the connection ends all the same |
 //! | [`Connection::closed`] | the connection's end; of a daemon that is frozen only while reading is not stopped by a reader who takes nothing | nothing |
 //! | [`ssh::Session::connect`](crate::transport::ssh::Session::connect) and [`tls::connect`](crate::transport::tls::connect) by themselves | 30 s for the handshake of TLS, `ConnectTimeout` of ssh's configuration, else the operating system and the other side | the attempt ends |
