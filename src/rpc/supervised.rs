@@ -268,8 +268,8 @@ impl Supervised {
         subscriptions.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Takes a conversation into use, once all events are registered for.
-    async fn adopt(&self, conversation: &Arc<Conversation>) -> Result<()> {
+    /// Takes a conversation into use, once all events are registered for, and says so by `up` before any call goes over it.
+    async fn adopt(&self, conversation: &Arc<Conversation>, up: impl FnOnce() + Send) -> Result<()> {
         let _changing = self.changing.write().await;
         let subscriptions = self.subscriptions();
         let queues: Vec<_> = subscriptions.iter().map(|subscription| subscription.queue.renewed()).collect();
@@ -289,6 +289,7 @@ impl Supervised {
         self.state.send_modify(|state| {
             adopted = !matches!(state, State::Ended(_));
             if adopted {
+                up();
                 *state = State::Up(conversation.clone());
             }
         });
@@ -429,13 +430,14 @@ impl Supervisor {
         .await
     }
 
-    /// Takes a client's conversation into use, once all events are registered for.
+    /// Takes a client's conversation into use, once all events are registered for, and says so by `up` before any call goes
+    /// over it.
     ///
     /// # Errors
     /// The conversation has ended.
-    pub(crate) async fn adopt(&self, client: &Client) -> Result<()> {
+    pub(crate) async fn adopt(&self, client: &Client, up: impl FnOnce() + Send) -> Result<()> {
         match (self.supervised.upgrade(), client.current_conversation()) {
-            (Some(supervised), Some(conversation)) => supervised.adopt(&conversation).await,
+            (Some(supervised), Some(conversation)) => supervised.adopt(&conversation, up).await,
             _ => Err(Error::Closed(CloseReason::Client)),
         }
     }

@@ -129,7 +129,10 @@ impl Task {
         self.found.update(&connection);
         // Whatever has been registered keeps the conversation, which nobody will use if this is not done.
         let mut unused = Unused(Some(connection.client().clone()));
-        match timeout(ADOPTING, self.supervisor.adopt(connection.client())).await {
+        let up = || {
+            self.state.send_replace(LinkState::Up { since: SystemTime::now() });
+        };
+        match timeout(ADOPTING, self.supervisor.adopt(connection.client(), up)).await {
             Ok(adopted) => adopted?,
             Err(_) => {
                 let what = "registering for events again";
@@ -138,7 +141,6 @@ impl Task {
         }
         unused.0 = None;
         tracing::debug!("the connection is up");
-        self.state.send_replace(LinkState::Up { since: SystemTime::now() });
         Ok(connection)
     }
 
