@@ -122,8 +122,8 @@ pub(super) async fn register_each(
 /// What the daemon has refused, by its place, and why.
 type Refused = Vec<(usize, Error)>;
 
-/// Returns the registrations that there are, and what was refused. Any other failure is
-/// one of all: the one of a call that the daemon has most of.
+/// Returns the registrations that there are, and what was refused. Any other failure is one of all: the one of a call that the
+/// daemon has most of.
 pub(super) fn all_or_refused(
     registered: Vec<Result<Registration, Failure>>,
 ) -> Result<(Vec<Registration>, Refused), Failure> {
