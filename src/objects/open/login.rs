@@ -103,7 +103,7 @@ mod sasl {
             CredentialKind, CredentialRequest, Secret,
             sasl::{Exchange, Identity, Mechanism, Next},
         },
-        error::{Error, ErrorCode, Result},
+        error::{Error, ErrorCode, Result, phase},
         protocol::{Call, ProcedureInfo, remote},
         rpc::Client,
         xdr::{Encode, EncodeError, Writer},
@@ -115,6 +115,7 @@ mod sasl {
     const INIT: &str = "asking for the mechanisms of SASL";
     const START: &str = "the first step of the authentication by SASL";
     const STEP: &str = "a further step of the authentication by SASL";
+    const ANSWER: &str = "our answer to the daemon's step of the authentication by SASL";
 
     impl Login<'_> {
         /// Has the exchange of RFC 4422 with the daemon (`AUTH_SASL_INIT`, `AUTH_SASL_START`, `AUTH_SASL_STEP`).
@@ -239,11 +240,11 @@ mod sasl {
         complete: bool,
         message: Option<Vec<u8>>,
     ) -> Result<(Exchange, Next)> {
-        let working = tokio::task::spawn_blocking(move || {
+        let working = move || {
             let next = exchange.answered(complete, message.as_deref())?;
             Ok((exchange, next))
-        });
-        working.await.unwrap_or_else(|error| Err(Error::Auth(format!("the exchange cannot go on: {error}"))))
+        };
+        phase::aside(ANSWER, working).await?
     }
 
     /// A call whose message is overwritten in memory once it was handed over.
