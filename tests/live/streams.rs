@@ -223,7 +223,8 @@ fn a_transfer_says_what_went_wrong() {
         // Our side.
         let read_only = File::open(&path).unwrap();
         let error = disk.download_to(&read_only).await.unwrap_err();
-        assert!(matches!(error, Error::File { doing: "write to", .. }), "{error}");
+        let Error::File { doing: "write to", source } = &error else { panic!("{error:?}") };
+        assert_eq!(source.raw_os_error(), Some(9), "not that it cannot be cut: {error}");
         let appending = File::options().append(true).open(&path).unwrap();
         let error = disk.download_to(&appending).await.unwrap_err();
         assert!(error.to_string().contains("opened for appending"), "{error}");

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     SparseDownload,
-    sparse_file::{clear, is_too_short, length, must_be_written_anywhere, write_at},
+    sparse_file::{clear, is_device, length, must_be_written_anywhere, write_at},
     transfer::{Listener, PIECES_BETWEEN, Progress, Transferred, ended, failed},
 };
 use crate::{
@@ -157,17 +157,22 @@ async fn total(volume: &StorageVol, offset: u64, length: Option<u64>) -> Option<
 fn write(file: &File, pieces: mpsc::Receiver<Piece>, offset: u64, is_whole: bool) -> io::Result<()> {
     let mut position = offset;
     let written = write_pieces(file, pieces, &mut position);
-    // What was there before is not taken for the volume's, also where the transfer was broken off. A hole at the end leaves
-    // nothing behind that would make the file longer. A device is as long as it is.
+    // What went wrong first is told.
+    written.and(settle(file, position, is_whole))
+}
+
+/// Gives the file its length. What was there before is not taken for the volume's, also where the transfer was broken off, and
+/// a hole at the end leaves nothing behind that would make the file longer. A device is as long as it is.
+fn settle(file: &File, position: u64, is_whole: bool) -> io::Result<()> {
     let now = file.metadata()?;
-    if now.is_file() && (is_whole || now.len() < position) {
-        file.set_len(position)?;
+    match now.is_file() && (is_whole || now.len() < position) {
+        true => file.set_len(position),
+        false => Ok(()),
     }
-    written
 }
 
 fn write_pieces(file: &File, mut pieces: mpsc::Receiver<Piece>, position: &mut u64) -> io::Result<()> {
-    let before = length(file)?;
+    let (before, is_device) = (length(file)?, is_device(file)?);
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
             Piece::Data(data) => {
@@ -176,7 +181,7 @@ fn write_pieces(file: &File, mut pieces: mpsc::Receiver<Piece>, position: &mut u
             }
             Piece::Hole(length) => {
                 let end = position.saturating_add(length);
-                if is_too_short(file, end)? {
+                if is_device && end > before {
                     return Err(io::Error::new(io::ErrorKind::StorageFull, "the device is too small"));
                 }
                 clear(file, *position..end.min(before).max(*position))?;

@@ -100,16 +100,16 @@ pub(super) fn must_be_written_anywhere(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells whether this is a device without room for so many bytes.
+/// Tells whether this is a block device, which does not become longer.
 #[cfg(unix)]
-pub(super) fn is_too_short(file: &File, bytes: u64) -> io::Result<bool> {
+pub(super) fn is_device(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::FileTypeExt;
 
-    Ok(file.metadata()?.file_type().is_block_device() && length(file)? < bytes)
+    Ok(file.metadata()?.file_type().is_block_device())
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_too_short(_: &File, _: u64) -> io::Result<bool> {
+pub(super) fn is_device(_: &File) -> io::Result<bool> {
     Ok(false)
 }
 
